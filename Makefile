@@ -1,0 +1,48 @@
+# Each target works on a bare checkout: the first one that runs creates .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check lint types soak bench docs format clean
+
+demo: $(READY)
+	$(BIN)/python examples/stdlib_census.py
+
+test: lint types
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests property_tests
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: lint types
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_public_api.py
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak --timeout=1800 tests property_tests
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout=3600 property_tests
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pdoc --output-directory build/docs flowforge actors
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml setup.cfg
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

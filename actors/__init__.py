@@ -1,0 +1,3 @@
+"""Pooled actors on pykka: mailboxes, dispatchers, supervision."""
+
+__all__: list[str] = []

@@ -1,0 +1,67 @@
+"""What happens to live objects when their process ends or forks.
+
+Guarantees:
+
+- A call registered with `run_at_exit` is made once, on the main thread, when that has ended in any way that
+  lets the interpreter finish: end of the program, exception, `sys.exit`; in a multiprocessing child too.
+- It is made while other threads still run, daemons too, and before others are waited for. It should bound its
+  own time, since the process waits for it; a second Ctrl-C ends it.
+- Cancelled, it is not made; nothing but an empty record of it stays behind, no thread in particular.
+- A method registered with `run_in_forked_child` is called in each child after the fork, if its object lives.
+"""
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+__all__ = ["ExitCall", "run_at_exit", "run_in_forked_child"]
+
+
+class ExitCall:
+    """A call to be made at the end of the process."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
+
+    def __call__(self) -> None:
+        """Make the call, unless it was made or cancelled."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def cancel(self) -> None:
+        """Do not make the call; may be called from any thread, also when it is too late."""
+        self._callback = None
+
+
+def run_at_exit(callback: Callable[[], object]) -> ExitCall:
+    """Call `callback` when the main thread has ended; later registrations go first."""
+    call = ExitCall(callback)
+    # A thread that waits for the end of the main one cannot be ended before, so each closed dispatcher would
+    # leave one; concurrent.futures relies on this hook too. atexit comes late, and not at all in some children.
+    register: Callable[[Callable[[], object]], object] = getattr(
+        threading, "_register_atexit", atexit.register
+    )
+    try:
+        register(call)
+    except RuntimeError:
+        # The main thread has ended already, and somebody's other thread goes on.
+        atexit.register(call)
+    return call
+
+
+def run_in_forked_child(callback: Callable[[], None]) -> None:
+    """Call the method `callback` after each fork in the child; its object is not kept alive for that."""
+    method = weakref.WeakMethod(callback)
+
+    def call_if_alive() -> None:
+        living = method()
+        if living is not None:
+            living()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call_if_alive)

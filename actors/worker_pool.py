@@ -1,0 +1,235 @@
+"""Threads that give ready actors their turns, woken no more than needed.
+
+Guarantees:
+
+- `submit` may be called from any thread, with any lock held; it waits only for the start of the first thread.
+- Each submitted turn is run once, on one worker. There are never more workers than `size`.
+- As long as somebody is ready, a worker is at it or on its way: no wake-up is lost.
+- Under the GIL further workers are woken only on the advice of the gauge, when turns take long while somebody
+  waits, and parked when turns are light: these run at the speed of one thread, blocking ones soon have all
+  workers. Without the GIL one worker per core is woken at once.
+- A turn that blocks holds up its own worker only; one that raises, whatever it raises, ends no worker.
+- The monitor is parked while nothing happens. After `stop`, turns that run end, no other one begins.
+- One lock guards the queue and the counts of workers; no user code runs under it.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from actors.dispatcher import Schedulable, TurnLimits
+from actors.errors import ActorError
+from actors.pool_gauge import LOOK_INTERVAL, PoolGauge
+from actors.ready_queue import ReadyQueue
+from actors.turn_context import TURN_DEPTH
+
+__all__ = ["WorkerPool"]
+
+logger = logging.getLogger("actors")
+
+
+def _workers_woken_at_once(size: int) -> int:
+    """How many workers a submit may wake without asking the monitor."""
+    is_gil_enabled: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    if is_gil_enabled is None or is_gil_enabled():
+        return 1
+    return min(size, os.cpu_count() or 1)
+
+
+class _Worker:
+    """One thread, and what others may know of it; only the thread itself writes turns and since."""
+
+    __slots__ = ("baton", "since", "thread", "turns")
+
+    def __init__(self, run: Callable[["_Worker"], None], name: str) -> None:
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        self.turns = 0
+        self.since = 0.0
+        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+
+
+class WorkerPool:
+    """Up to `size` worker threads and their monitor, all daemons, started when first needed."""
+
+    def __init__(self, size: int, limits: TurnLimits, name: str, before_start: Callable[[], None]) -> None:
+        self.size = size
+        self.limits = limits
+        self.name = name
+        self._before_start = before_start
+        self._lock = threading.RLock()
+        self._queue = ReadyQueue()
+        self._workers: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._active = 0
+        self._surplus = 0
+        self._prompt = _workers_woken_at_once(size)
+        self._is_stopping = False
+        self._refusal: Callable[[], ActorError] | None = None
+        self._monitor: threading.Thread | None = None
+        self._monitor_baton = threading.Lock()
+        self._monitor_baton.acquire()
+        self._monitor_is_parked = False
+
+    def submit(self, actor: Schedulable, /) -> None:
+        """Queue one turn of `actor`; raises what `refuse` was given, if it was."""
+        with self._lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            if self._active < self._prompt:
+                worker = self._wake_worker()
+                if worker is not None:
+                    self._start(worker)
+            elif self._monitor_is_parked:
+                self._monitor_is_parked = False
+                self._monitor_baton.release()
+            self._queue.push(actor)
+
+    def statistics(self) -> tuple[int, int, int, int, float]:
+        """Workers, active workers, ready actors, turns begun, and seconds of the longest running turn."""
+        now = time.perf_counter()
+        with self._lock:
+            sinces = [since for worker in self._workers if (since := worker.since)]
+            longest = max(0.0, now - min(sinces)) if sinces else 0.0
+            return len(self._workers), self._active, len(self._queue), self._count_turns(), longest
+
+    def stop(self) -> None:
+        """Begin no further turn; what is submitted from now on waits for good."""
+        with self._lock:
+            self._is_stopping = True
+            self._surplus = 1
+            self._prompt = 0
+            self._monitor_is_parked = False
+            self._active += len(self._idle)
+            for worker in self._idle:
+                worker.baton.release()
+            self._idle.clear()
+            if self._monitor is not None and self._monitor_baton.locked():
+                self._monitor_baton.release()
+
+    def join(self, remaining: Callable[[], float | None]) -> bool:
+        """Wait for the threads after `stop`, each for `remaining()` seconds; False when one still runs."""
+        if self._monitor is not None:
+            self._monitor.join(remaining())
+            if self._monitor.is_alive():
+                return False
+        for worker in self._workers:
+            worker.thread.join(remaining())
+        return not any(worker.thread.is_alive() for worker in self._workers)
+
+    def refuse(self, refusal: Callable[[], ActorError]) -> None:
+        """Forget who is ready, and raise `refusal()` in each submit from now on."""
+        with self._lock:
+            self._refusal = refusal
+            self._queue.clear()
+
+    def reset_after_fork(self, refusal: Callable[[], ActorError]) -> None:
+        """Make the copy in a forked child, which has no threads, refuse all without waiting for a lock."""
+        self._lock = threading.RLock()
+        self._is_stopping = True
+        self._surplus = 1
+        self._refusal = refusal
+
+    def _wake_worker(self) -> _Worker | None:
+        """Wake a worker, or make one that the caller has to start; with the lock held."""
+        if self._idle:
+            self._active += 1
+            self._idle.pop().baton.release()
+        elif len(self._workers) < self.size:
+            worker = _Worker(self._work, f"{self.name}-worker-{len(self._workers)}")
+            self._active += 1
+            self._workers.append(worker)
+            return worker
+        return None
+
+    def _start(self, worker: _Worker) -> None:
+        try:
+            if self._monitor is None:
+                self._start_monitor()
+            worker.thread.start()
+        except BaseException:
+            with self._lock:
+                self._active -= 1
+                self._workers.remove(worker)
+            raise
+
+    def _start_monitor(self) -> None:
+        self._before_start()
+        monitor = threading.Thread(target=self._watch, name=f"{self.name}-monitor", daemon=True)
+        monitor.start()
+        self._monitor = monitor
+
+    def _work(self, worker: _Worker) -> None:
+        TURN_DEPTH.set(1)
+        now = time.perf_counter
+        limits = self.limits
+        pop = self._queue.pop
+        while True:
+            with self._lock:
+                if self._surplus and (self._active > 1 or self._is_stopping):
+                    if self._is_stopping:
+                        self._active -= 1
+                        return
+                    self._surplus -= 1
+                    actor = None
+                else:
+                    actor = pop()
+                if actor is None:
+                    self._active -= 1
+                    self._idle.append(worker)
+            if actor is None:
+                worker.baton.acquire()
+                continue
+            worker.turns += 1
+            worker.since = now()
+            try:
+                actor.run_turn(limits)
+            except BaseException:
+                logger.exception("A turn of %r raised, which is a defect of the actor.", actor)
+            worker.since = 0.0
+
+    def _watch(self) -> None:
+        """Have as many workers at work as the gauge says; park while nothing happens."""
+        gauge = PoolGauge(self.size)
+        seen = -1
+        while True:
+            with self._lock:
+                if self._is_stopping:
+                    return
+                turns = self._count_turns()
+                parks = turns == seen and not self._queue
+                self._monitor_is_parked = parks
+                active, is_waiting = self._active, bool(self._queue)
+                advice = 0 if parks else gauge.look(turns, active, self._count_stuck(), is_waiting=is_waiting)
+                self._surplus = max(0, -advice)
+            if parks:
+                self._monitor_baton.acquire()
+                gauge.restart()
+                seen = -1
+                continue
+            seen = turns
+            self._wake_helpers(advice)
+            self._monitor_baton.acquire(timeout=LOOK_INTERVAL)
+
+    def _wake_helpers(self, count: int) -> None:
+        for _ in range(count):
+            with self._lock:
+                if self._is_stopping or not self._queue:
+                    return
+                worker = self._wake_worker()
+            if worker is not None:
+                try:
+                    self._start(worker)
+                except RuntimeError:
+                    logger.warning("Dispatcher %r could not start another thread.", self.name)
+                    return
+
+    def _count_turns(self) -> int:
+        return sum(worker.turns for worker in self._workers)
+
+    def _count_stuck(self) -> int:
+        latest = time.perf_counter() - LOOK_INTERVAL
+        return sum(1 for worker in self._workers if 0.0 < worker.since < latest)

@@ -1,0 +1,3 @@
+"""The private engine: a job on actors."""
+
+__all__: list[str] = []

@@ -1,0 +1,202 @@
+"""Commands to a job from outside of its steps: pause, cancel, close, post, dead letters; each takes the job's lock."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flowforge._engine.message_ids import entry_id, posted_id
+from flowforge._engine.rest import decide_at_rest
+from flowforge.job_errors import NoCursorError, PayloadTypeError
+from flowforge.job_status import JobStatus
+from flowforge.records import (
+    DeadLetterPurged,
+    DeadLetterRequeued,
+    Delivery,
+    Destination,
+    Message,
+    MessagePosted,
+    SharedChange,
+)
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge._engine.job_data import DeadLetter, JobData
+
+__all__ = [
+    "StillRunning",
+    "cancel",
+    "check_payload",
+    "close",
+    "forget_waiter",
+    "halt",
+    "interrupt_async_steps",
+    "letter_deliveries",
+    "new_message",
+    "purge",
+    "request_pause",
+    "requeue",
+    "still_running",
+    "try_post",
+    "without_attempts",
+    "write_shared",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StillRunning:
+    """A step that was told to end and has not yet."""
+
+    job_id: str
+    routine_id: str
+    seconds: float
+    """How long it has run."""
+
+
+def check_payload(payload: object, where: str) -> dict[str, Any]:
+    """`payload` if it is a dict with string keys; else PayloadTypeError."""
+    if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
+        raise PayloadTypeError(payload, where)
+    return dict(payload)
+
+
+def new_message(data: JobData, payload: dict[str, Any], at: float, key: str | None = None) -> Message:
+    """A message from outside, with the id that belongs to its key or its number."""
+    data.entries += 1
+    number = entry_id(data.job_id, data.entries) if key is None else posted_id(data.job_id, key)
+    return Message(number, data.job_id, "", payload, at, key=key)
+
+
+def request_pause(job: Job, reason: str, checkpoint: Any) -> None:
+    """Let running steps finish and no other start; the run ends with the last of them."""
+    with job.lock:
+        if job.is_over or job.is_pausing:
+            return
+        for worker in job.workers:
+            if worker.lacks_cursor:
+                raise NoCursorError(worker.plan.id, "paused")
+        job.is_pausing = True
+        job.pause_reason = reason
+        job.data.checkpoint = checkpoint
+        job.close_gate()
+        if not job.busy:
+            decide_at_rest(job)
+
+
+def interrupt_async_steps(job: Job) -> list[StillRunning]:
+    """Cancel the async handlers that still run, whose messages stay first; what runs on threads is returned."""
+    with job.lock:
+        for worker in job.workers:
+            step = worker.step
+            if step is not None and step.is_open and worker.task is not None:
+                worker.abandon(step)
+                worker.step = None
+                worker.note_end()
+        return still_running(job)
+
+
+def still_running(job: Job) -> list[StillRunning]:
+    """The steps whose handlers run at this moment, abandoned ones included; with the job's lock held or not."""
+    with job.lock:
+        now = job.clock.monotonic()
+        running = [(w.plan.id, w.step) for w in job.workers if w.step is not None and w.step.is_open]
+        running += [(routine, step) for step, routine in job.stuck.items()]
+        return [StillRunning(job.id, routine, now - step.started) for routine, step in running]
+
+
+def cancel(job: Job, reason: str) -> list[StillRunning]:
+    """End the job for good; what running steps still do will be refused."""
+    with job.lock:
+        if job.is_over:
+            return []
+        running = still_running(job)
+        job.interrupt(JobStatus.CANCELLED, reason)
+        return running
+
+
+def close(job: Job) -> None:
+    """Keep the job open no longer: it ends when nothing is left to do."""
+    with job.lock:
+        job.data.is_kept_alive = False
+        if not job.busy:
+            decide_at_rest(job)
+
+
+def try_post(
+    job: Job, routine: str, slot: str | None, payload: dict[str, Any], key: str | None, *, is_bounded: bool = True
+) -> threading.Event | None:
+    """Put a message from outside into a slot, once for each key.
+
+    If the slot is full, nothing is put, and the event that is returned is set when there may be room.
+    """
+    plan = job.plan.routine(routine)
+    lane = plan.entry_lane(slot)
+    with job.lock:
+        data = job.data
+        if key is not None and key in data.keys:
+            return None
+        waiting = job.workers[plan.index].mailbox.lanes[lane]
+        if job.is_over:
+            return None
+        if is_bounded and len(waiting.items) >= plan.slots[lane].max_queue_length:
+            event = threading.Event()
+            job.space_waiters.append((job.workers[plan.index], lane, event))
+            return event
+        if key is not None:
+            data.keys.add(key)
+        message = new_message(data, payload, job.clock.now(), key)
+        delivery = Delivery(Destination(routine, plan.slots[lane].name), message)
+        job.append(MessagePosted(**job.next_position(), delivery=delivery))
+        job.deliver(delivery)
+        return None
+
+
+def letter_deliveries(letter: DeadLetter) -> tuple[Delivery, ...]:
+    """A dead letter's messages on their way back, with their attempts reset."""
+    return tuple(
+        Delivery(Destination(letter.routine, slot), without_attempts(message))
+        for slot, message in zip(letter.slots, letter.messages, strict=True)
+    )
+
+
+def requeue(job: Job, letter: DeadLetter) -> None:
+    """Put a dead letter back into the slots it came from; with the job's lock held."""
+    del job.data.dead_letters[letter.id]
+    deliveries = letter_deliveries(letter)
+    job.append(DeadLetterRequeued(**job.next_position(), letter=letter.id, deliveries=deliveries))
+    for delivery in deliveries:
+        job.deliver(delivery)
+
+
+def purge(job: Job, letter: DeadLetter) -> None:
+    """Throw a dead letter away; with the job's lock held."""
+    del job.data.dead_letters[letter.id]
+    job.append(DeadLetterPurged(**job.next_position(), letter=letter.id))
+
+
+def write_shared(shared: dict[str, Any], change: SharedChange) -> None:
+    """Let a change of shared data take effect."""
+    if change.is_deleted:
+        shared.pop(change.key, None)
+    else:
+        shared[change.key] = change.value
+
+
+def forget_waiter(job: Job, room: threading.Event) -> None:
+    """Somebody waits for a slot no longer."""
+    with job.lock:
+        job.space_waiters = [waiter for waiter in job.space_waiters if waiter[2] is not room]
+
+
+def halt(job: Job) -> None:
+    """Pause the job where it stands: what running steps still do will be refused, their messages stay first."""
+    with job.lock:
+        if not job.is_over:
+            job.interrupt(JobStatus.PAUSED, "shutdown")
+
+
+def without_attempts(message: Message) -> Message:
+    """The same message, as if no attempt at it had failed."""
+    m = message
+    return Message(m.id, m.job, m.source, m.payload, m.at, m.correlation, m.causation, 0, m.progress, m.trace, m.key)

@@ -1,0 +1,50 @@
+"""What a job needs of the runtime that it lives in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from actors.dispatcher import Dispatcher
+    from actors.registry import Registry
+    from flowforge._engine.job import Job
+    from flowforge.output_handler import OutputHandler
+    from flowforge.records import Record
+    from flowforge.stores.codec import Codec
+
+__all__ = ["JobHost", "Log"]
+
+
+class Log(Protocol):
+    """Where the records of jobs are kept."""
+
+    def append(self, job: str, record: Record) -> None:
+        """Keep the next record of a job; called in the commit, with the job's lock held, in the order of positions."""
+        ...
+
+
+class JobHost(Protocol):
+    """The runtime, as its jobs see it."""
+
+    dispatcher: Dispatcher
+    codec: Codec
+    registry: Registry
+    log: Log
+    records_per_look: int
+    """How many records may wait before the supervisor is called to apply them."""
+
+    def timeout_of(self, job: Job) -> float | None:
+        """Seconds that the job may run, pauses not counted."""
+        ...
+
+    def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
+        """Have what the job sends with `send_output` handled after the commits."""
+        ...
+
+    def reopen(self, state: Any) -> None:
+        """Run a finished job again."""
+        ...
+
+    def note_rest(self, job: Job) -> None:
+        """The job's run has ended; called once for each run, without its lock."""
+        ...

@@ -1,0 +1,423 @@
+"""One run of a job: the lock under which everything in it changes, and the commit.
+
+Guarantees:
+
+- `commit` is one critical section: a step's position, record, messages, consumption and counters take effect together,
+  or, if it raises, not at all.
+- A step that was called in an earlier control epoch commits nothing.
+- The job is completed in the commit that leaves nothing in flight; completion is decided once per epoch.
+- When nothing runs and nothing can, `at_rest` decides what follows; waiting never polls.
+- Lock order: a job's lock, then its view's, then the dispatcher's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from actors.dispatcher import Group
+from actors.supervision import RestartBudget
+from flowforge._engine.control import write_shared
+from flowforge._engine.job_data import DeadLetter
+from flowforge._engine.orders import RetryDue, StartUp, StopDown
+from flowforge._engine.rest import decide_at_rest
+from flowforge._engine.routine_actor import RoutineActor
+from flowforge._engine.supervisor import JobSupervisor
+from flowforge.error_handler import ErrorStrategy
+from flowforge.job_status import JobStatus
+from flowforge.records import (
+    Delivery,
+    Destination,
+    ErrorInfo,
+    JobMoved,
+    JobStarted,
+    MessageGivenUp,
+    Record,
+    RetryScheduled,
+    RoutineRestarted,
+    StepCommitted,
+    StepFailed,
+)
+from flowforge.routine_instances import instantiate
+
+if TYPE_CHECKING:
+    import contextvars
+    from collections.abc import Callable
+
+    from actors.dispatcher import Schedulable, Timer
+    from flowforge._engine.host import JobHost
+    from flowforge._engine.job_data import JobData
+    from flowforge._engine.plan import FlowPlan, RoutinePlan
+    from flowforge._engine.step import Step
+    from flowforge._engine.view import JobView
+    from flowforge._engine.work import Work
+    from flowforge._engine.worker import Worker
+    from flowforge.routine import Routine
+
+__all__ = ["Job"]
+
+logger = logging.getLogger("flowforge")
+
+
+class Job:
+    """The live side of a job, from its start or resume until it rests; every method but `announce_rest` is called
+    with `lock` held."""
+
+    def __init__(
+        self,
+        host: JobHost,
+        plan: FlowPlan,
+        data: JobData,
+        view: JobView,
+        job_state: object,
+        context: contextvars.Context,
+    ) -> None:
+        self.host = host
+        self.dispatcher = host.dispatcher
+        self.clock = host.dispatcher.clock
+        self.codec = host.codec
+        self.registry = host.registry
+        self.plan = plan
+        self.data = data
+        self.view = view
+        self.job_state = job_state
+        self.context = context
+        self.id = data.job_id
+        self.shared = data.shared
+        self.lock = threading.RLock()
+        self.group = Group(data.job_id)
+        self.epoch = data.epoch
+        self.in_flight = 0
+        self.busy = 0
+        self.timers = 0
+        self.is_over = False
+        self.is_pausing = False
+        self.failure: tuple[ErrorInfo, str | None] | None = None
+        self.pause_reason = ""
+        self.stuck: dict[Step, str] = {}
+        self.raised_bounds = 0
+        self.to_stop: list[Worker] = []
+        self.rested = threading.Event()
+        self.rest_listeners: list[Callable[[], None]] = []
+        self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
+        self.deadline: Timer | None = None
+        self.started_at = self.clock.monotonic()
+        self.supervisor = JobSupervisor(self, RestartBudget())
+        self.workers: list[RoutineActor] = [RoutineActor(self, p, self.new_instance(p)) for p in plan.routines]
+
+    def new_instance(self, plan: RoutinePlan) -> Routine:
+        """A fresh instance of a routine; its initial state counts if the job has none of it yet."""
+        instance = instantiate(plan.template)
+        instance.__dict__["_routine_id"] = plan.id
+        self.view.set_initial(plan.id, 0, instance.__dict__["_initial_state"])
+        return instance
+
+    def worker(self, routine: int, replica: int) -> Worker:
+        """The worker that a report came from."""
+        return self.workers[routine]
+
+    # Beginning
+
+    def begin(self, deliveries: tuple[Delivery, ...] | None) -> None:
+        """Start with these entry messages, or, given None, go on with what waits in the data."""
+        self.epoch = self.data.epoch = self.data.epoch + 1
+        self.busy += 1
+        if deliveries is not None:
+            self.append(JobStarted(**self.next_position(), flow=self.plan.flow_id, deliveries=deliveries))
+        else:
+            self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value))
+        for worker in self.workers:
+            self.registry.register(worker.actor_ref)
+            if worker.plan.has_start:
+                worker.order(StartUp())
+        pending, self.data.pending = self.data.pending, {}
+        for (routine, slot), messages in pending.items():
+            for message in messages:
+                self.deliver(Delivery(Destination(routine, slot), message))
+        for delivery in deliveries or ():
+            self.deliver(delivery)
+        for routine, due in self.data.retries.items():
+            self._wait_for_retry(self.workers[self.plan.by_id[routine].index], due)
+        self.data.retries = {}
+        timeout = self.host.timeout_of(self)
+        if timeout is not None:
+            self.deadline = self.dispatcher.call_later(max(0.0, timeout - self.data.elapsed), self._time_out)
+        self.note_idle()
+
+    def _time_out(self) -> None:
+        with self.lock:
+            if not self.is_over:
+                text = f"The job {self.id!r} took longer than its timeout of {self.host.timeout_of(self)!r} seconds."
+                self.interrupt(JobStatus.FAILED, "timeout", ErrorInfo("JobTimeoutError", text, ""))
+
+    # The commit
+
+    def commit(self, worker: Worker, step: Step) -> None:
+        """Let all effects of a step take place; raises, with nothing changed, what cannot be kept."""
+        shared = () if step.shared is None else step.shared.changes()
+        state = worker.tracked.commit()
+        step.seal(self.clock.now())
+        work, deliveries = step.work, step.deliveries
+        self.in_flight += len(deliveries)
+        for delivery in deliveries:
+            self._put(delivery)
+        messages = work.messages
+        if step.is_final:
+            worker.consume(work)
+            self.in_flight -= len(messages)
+        else:
+            worker.put_back(work, 0, step.index)
+            if step.emissions and not state:
+                worker.lacks_cursor = True
+        for change in shared:
+            write_shared(self.shared, change)
+        if step.shared_log:
+            self.data.shared_log.extend(step.shared_log)
+        if step.after_commit:
+            worker.after_commit.extend(step.after_commit)
+        if state:
+            worker.note_state_changed()
+        self.append(
+            StepCommitted(
+                **self.next_position(),
+                routine=worker.plan.id,
+                replica=worker.replica,
+                slot=work.slot,
+                messages=messages,
+                is_final=step.is_final,
+                duration=step.ended - step.started,
+                queued=max(0.0, step.began - messages[0].at),
+                deliveries=tuple(deliveries),
+                outputs=tuple(step.outputs or ()),
+                state=state,
+                shared=shared,
+                shared_log=tuple(step.shared_log or ()),
+            )
+        )
+        if not self.in_flight:
+            self.complete_if_done()
+
+    def next_position(self) -> dict[str, Any]:
+        """Take the next position in the log, with the time and the epoch that go with it."""
+        self.data.position += 1
+        return {"position": self.data.position, "at": self.clock.now(), "epoch": self.epoch}
+
+    def append(self, record: Record) -> None:
+        """Write a record; the view applies it before anyone is told that the job rests."""
+        self.host.log.append(self.id, record)
+        inbox = self.view.inbox
+        inbox.append(record)
+        if len(inbox) >= self.host.records_per_look or not isinstance(record, StepCommitted):
+            self.supervisor.look()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Count a message as in flight and put it into its slot."""
+        self.in_flight += 1
+        self._put(delivery)
+
+    def _put(self, delivery: Delivery) -> None:
+        plan = self.plan.by_id[delivery.to.routine]
+        lane_index = plan.lanes[delivery.to.slot]
+        worker = self.workers[plan.index]
+        if worker.mailbox.put(lane_index, delivery.message):
+            self.wake(worker)
+        lane = worker.mailbox.lanes[lane_index]
+        if not lane.is_over and len(lane.items) >= lane.high:
+            lane.is_over = True
+            for index in plan.upstream[lane_index]:
+                self.workers[index].block()
+
+    def note_popped(self, worker: RoutineActor, lane_index: int) -> None:
+        """Messages left a lane: let those go on that it held back."""
+        lane = worker.mailbox.lanes[lane_index]
+        if lane.is_over and len(lane.items) <= lane.low:
+            lane.is_over = False
+            for index in worker.plan.upstream[lane_index]:
+                self.workers[index].unblock()
+        if self.space_waiters:
+            self._wake_space_waiter(worker, lane_index)
+
+    def _wake_space_waiter(self, worker: RoutineActor, lane_index: int) -> None:
+        for number, (waiting_for, lane, event) in enumerate(self.space_waiters):
+            if waiting_for is worker and lane == lane_index:
+                del self.space_waiters[number]
+                event.set()
+                return
+
+    # Errors
+
+    def record_failure(self, worker: Worker, step: Step, error: ErrorInfo) -> None:
+        """Write down a failed attempt."""
+        self.append(
+            StepFailed(
+                **self.next_position(),
+                routine=worker.plan.id,
+                replica=worker.replica,
+                slot=step.work.slot,
+                messages=step.work.messages,
+                duration=step.ended - step.started,
+                queued=max(0.0, step.began - step.work.messages[0].at),
+                error=error,
+            )
+        )
+
+    def record_restart(self, worker: Worker, error: ErrorInfo) -> None:
+        """Write down that a broken actor gets a fresh instance."""
+        self.append(
+            RoutineRestarted(**self.next_position(), routine=worker.plan.id, replica=worker.replica, error=error)
+        )
+
+    def would_retry(self, worker: Worker, error: BaseException, failures: int) -> bool:
+        """Whether the supervisor would answer that error with another attempt."""
+        return self.supervisor.decide(worker.plan.index, error, failures).strategy is ErrorStrategy.RETRY
+
+    def schedule_retry(self, worker: Worker, delay: float) -> None:
+        """Let a suspended worker go on after `delay` seconds."""
+        due = self.clock.now() + delay
+        self.append(
+            RetryScheduled(
+                **self.next_position(), routine=worker.plan.id, replica=worker.replica, delay=delay, due=due
+            )
+        )
+        if delay <= 0:
+            worker.release()
+        else:
+            worker.retry_due = due
+            self.call_later(worker, delay, lambda: worker.order(RetryDue(self.epoch)))
+
+    def _wait_for_retry(self, worker: Worker, due: float) -> None:
+        worker.is_suspended = True
+        worker.mailbox.hold()
+        worker.retry_due = due
+        delay = max(0.0, due - self.clock.now())
+        self.call_later(worker, delay, lambda: worker.order(RetryDue(self.epoch)))
+
+    def give_up(self, worker: RoutineActor, work: Work, strategy: str, error: ErrorInfo | None) -> None:
+        """Make the work's messages a dead letter."""
+        data = self.data
+        data.letters += 1
+        letter = f"{self.id}-dl{data.letters}"
+        slots = worker.slots_of(work)
+        at = self.clock.now()
+        data.dead_letters[letter] = DeadLetter(
+            letter, worker.plan.id, slots, work.messages, strategy, error, at
+        )
+        worker.consume(work)
+        self.in_flight -= len(work.messages)
+        self.append(
+            MessageGivenUp(
+                **self.next_position(),
+                routine=worker.plan.id,
+                slot=work.slot,
+                messages=work.messages,
+                strategy=strategy,
+                error=error,
+            )
+        )
+        self.complete_if_done()
+
+    def stop_for(self, error: ErrorInfo, routine: str | None) -> None:
+        """Fail the job as soon as all steps that run have ended."""
+        if self.failure is None and not self.is_over:
+            self.failure = (error, routine)
+            self.close_gate()
+
+    def close_gate(self) -> None:
+        """Let no further step start."""
+        for worker in self.workers:
+            worker.mailbox.hold()
+
+    # Turns, timers, rest
+
+    def wake(self, actor: Schedulable) -> None:
+        """Submit an actor that has become ready."""
+        self.busy += 1
+        self.dispatcher.submit(actor)
+
+    def note_idle(self) -> None:
+        """An actor has nothing to do for now; if no other has, decide what follows."""
+        self.busy -= 1
+        if not self.busy:
+            decide_at_rest(self)
+
+    def call_later(self, worker: Worker, delay: float, action: Callable[[], None]) -> None:
+        """Do `action` with the lock held after `delay` seconds, unless the run is over by then."""
+
+        def act() -> None:
+            with self.lock:
+                if self.is_over:
+                    return
+                self.timers -= 1
+                self.busy += 1
+                action()
+                self.note_idle()
+
+        self.timers += 1
+        self.dispatcher.call_later(delay, act)
+
+    def complete_if_done(self) -> None:
+        """Write the completion, if nothing is in flight and nobody keeps the job open."""
+        if not self.in_flight and not self.data.is_kept_alive and not self.is_over and self.failure is None:
+            self.finish(JobStatus.COMPLETED)
+
+    def interrupt(self, status: JobStatus, reason: str, error: ErrorInfo | None = None) -> None:
+        """End the run now: what steps that still run do will be refused."""
+        self.finish(status, reason, error)
+        self.data.epoch = self.epoch = self.epoch + 1
+        for worker in self.workers:
+            if worker.task is not None:
+                worker.task.cancel()
+
+    def finish(
+        self, status: JobStatus, reason: str = "", error: ErrorInfo | None = None, routine: str | None = None
+    ) -> None:
+        """Write the record that ends the run, keep what waits as data, and stop the actors."""
+        self.is_over = True
+        if self.deadline is not None:
+            self.deadline.cancel()
+        data = self.data
+        data.elapsed += self.clock.monotonic() - self.started_at
+        for worker in self.workers:
+            worker.store_pending(data)
+        self.append(
+            JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine)
+        )
+        self.to_stop = [worker for worker in self.workers if worker.needs_stop]
+        self.to_stop.sort(key=lambda worker: (-worker.plan.rank, -worker.plan.index))
+        for _, _, event in self.space_waiters:
+            event.set()
+        if status is JobStatus.CANCELLED or reason == "timeout":
+            for worker in self.to_stop:
+                worker.order(StopDown())
+            self.to_stop = []
+        else:
+            self.note_stopped()
+
+    def note_stopped(self) -> None:
+        """Stop the next actor, sources first; when none is left, the rest is announced."""
+        if self.to_stop:
+            self.to_stop.pop().order(StopDown())
+        else:
+            self.supervisor.look()
+
+    def when_rested(self, listener: Callable[[], None]) -> None:
+        """Called without the lock: have `listener` called once the run has come to its end; at once if it has."""
+        with self.lock:
+            if not self.rested.is_set():
+                self.rest_listeners.append(listener)
+                return
+        listener()
+
+    def announce_rest(self) -> None:
+        """Called by the supervisor after a turn, without the lock: wake the waiters if the run has come to its end."""
+        with self.lock:
+            if not self.is_over or self.to_stop or self.rested.is_set() or self.view.inbox:
+                return
+            for worker in self.workers:
+                self.registry.unregister(worker.actor_ref)
+            self.rested.set()
+            listeners, self.rest_listeners = self.rest_listeners, []
+        self.host.note_rest(self)
+        for listener in listeners:
+            listener()

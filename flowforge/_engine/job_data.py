@@ -1,0 +1,67 @@
+"""A job at rest: all that is known about it, as data that another run, or another process, can go on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowforge.records import ErrorInfo, Message
+
+__all__ = ["DeadLetter", "JobData"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message, or the messages of one activation, that was given up on."""
+
+    id: str
+    routine: str
+    slots: tuple[str, ...]
+    """The slot of each message."""
+    messages: tuple[Message, ...]
+    strategy: str
+    """`skip`, `continue`, or `unmatched` for what a join could not match."""
+    error: ErrorInfo | None
+    at: float
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The payload of the first message."""
+        return self.messages[0].payload
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made at it."""
+        return self.messages[0].attempt
+
+    @property
+    def reason(self) -> str:
+        """Why it was given up, in a line."""
+        return f"{self.error.type}: {self.error.text}" if self.error is not None else self.strategy
+
+
+@dataclass(slots=True)
+class JobData:
+    """What the commits own: positions, counts, shared data, waiting messages, dead letters."""
+
+    job_id: str
+    flow_id: str
+    epoch: int = 0
+    position: int = 0
+    entries: int = 0
+    """How many messages came from outside."""
+    keys: set[str] = field(default_factory=set)
+    pending: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
+    """What waits in each (routine, slot) while the job is at rest."""
+    retries: dict[str, float] = field(default_factory=dict)
+    """When the next attempt of a routine is due, in seconds since the epoch."""
+    lacks_cursor: list[str] = field(default_factory=list)
+    """Routines whose generator cannot be called again."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    shared_log: list[Any] = field(default_factory=list)
+    dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
+    letters: int = 0
+    is_kept_alive: bool = False
+    checkpoint: Any = None
+    elapsed: float = 0.0
+    """Seconds that it has run, pauses not counted."""

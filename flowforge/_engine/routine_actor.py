@@ -1,0 +1,194 @@
+"""The worker of a routine without replicas: its messages wait in its own mailbox, a lane per slot."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from actors.mailbox import Lane, Mailbox
+from flowforge._engine.tracked_plain import plain_copy
+from flowforge._engine.waiting import SlotsWaiting
+from flowforge._engine.work import Work
+from flowforge._engine.worker import Worker
+from flowforge.activation_policies import check_activation, immediate_policy
+from flowforge.binding import compile_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowforge._engine.job import Job
+    from flowforge._engine.job_data import JobData
+    from flowforge._engine.plan import RoutinePlan
+    from flowforge.activation_policies import Activation
+    from flowforge.records import Message
+    from flowforge.routine import Routine
+
+__all__ = ["RoutineActor", "lanes_of", "with_counts"]
+
+
+def lanes_of(plan: RoutinePlan) -> list[Lane]:
+    """A mailbox lane for each slot."""
+    return [Lane(slot.name, capacity=slot.max_queue_length, watermark=slot.watermark) for slot in plan.slots]
+
+
+def with_counts(message: Message, attempt: int, progress: int) -> Message:
+    """The same message with other counts."""
+    return type(message)(
+        message.id,
+        message.job,
+        message.source,
+        message.payload,
+        message.at,
+        message.correlation,
+        message.causation,
+        attempt,
+        progress,
+        message.trace,
+        message.key,
+    )
+
+
+class RoutineActor(Worker):
+    """Takes work from its own lanes: single messages for handlers, activations for a logic."""
+
+    def __init__(self, job: Job, plan: RoutinePlan, instance: Routine) -> None:
+        super().__init__(job, plan, 0, Mailbox(lanes_of(plan), job.lock), instance)
+        self.last_activation: float | None = None
+        self.is_check_pending = False
+
+    def adopt(self, instance: Routine, tree: dict[str, Any]) -> None:
+        super().adopt(instance, tree)
+        self.calls: list[Callable[[Any], Any] | None] = [None] * len(self.plan.slots)
+        self.policy = instance.activation_policy or immediate_policy()
+
+    # Where work comes from
+
+    def next_work(self) -> Work | None:
+        if self.instance.logic is not None:
+            return self._next_activation()
+        lane = self.mailbox.peek()
+        if lane < 0:
+            return None
+        return self.work_on(lane, self.mailbox.lanes[lane].items[0])
+
+    def work_on(self, lane: int, message: Message) -> Work:
+        """The call of a slot's handler with one message."""
+        slot = self.plan.slots[lane]
+        call = self.calls[lane] or self._compile(lane)
+        work = Work(slot.name, lane, (message,), call, message.payload)
+        work.is_merged = slot.merge_strategy != "override"
+        return work
+
+    def consume(self, work: Work) -> None:
+        for lane, count in self._taken(work):
+            for _ in range(count):
+                self.mailbox.pop(lane)
+            self.job.note_popped(self, lane)
+
+    def put_back(self, work: Work, attempt: int, progress: int) -> None:
+        work.messages = tuple(with_counts(message, attempt, progress) for message in work.messages)
+        messages = iter(work.messages)
+        for lane, count in self._taken(work):
+            items = self.mailbox.lanes[lane].items
+            for index in range(count):
+                items[index] = next(messages)
+
+    def merged(self, work: Work) -> Any:
+        slot, payload = self.plan.slots[work.lane], work.argument
+        gathered = self.tracked.root["merged"]
+        old = gathered.get(slot.name)
+        if work.messages[0].progress and old is not None:
+            return dict(old)
+        if slot.merge_strategy != "append":
+            gathered[slot.name] = slot.merge(None if old is None else plain_copy(old), payload)
+        elif old is None:
+            gathered[slot.name] = {key: [value] for key, value in payload.items()}
+        else:
+            for key, value in payload.items():
+                old.setdefault(key, []).append(value)
+        self.has_containers = True
+        return dict(gathered[slot.name])
+
+    def _compile(self, lane: int) -> Callable[[Any], Any]:
+        slot = self.instance.slots[self.plan.slots[lane].name]
+        if slot.handler is None:
+            call: Callable[[Any], Any] = _ignore
+        else:
+            assert slot.shape is not None
+            call = compile_call(slot.handler, slot.shape, f"{self.plan.id}.{slot.name}")
+        self.calls[lane] = call
+        return call
+
+    def _taken(self, work: Work) -> list[tuple[int, int]]:
+        return [(work.lane, 1)] if work.take is None else list(work.take.items())
+
+    def slots_of(self, work: Work) -> tuple[str, ...]:
+        """The slot of each of the work's messages."""
+        return tuple(self.plan.slots[lane].name for lane, count in self._taken(work) for _ in range(count))
+
+    def store_pending(self, data: JobData) -> None:
+        """Leave what waits, and when a retry is due, as data."""
+        for lane in self.mailbox.lanes:
+            if lane.items:
+                data.pending[self.plan.id, lane.name] = list(lane.items)
+        if self.retry_due is not None:
+            data.retries[self.plan.id] = self.retry_due
+        if self.lacks_cursor:
+            data.lacks_cursor.append(self.plan.id)
+
+    # Activations
+
+    def _next_activation(self) -> Work | None:
+        waiting = SlotsWaiting(self)
+        if not any(waiting.counts.values()):
+            return None
+        activation = self.policy.decide(waiting)
+        if activation is None:
+            self._plan_check(waiting)
+            return None
+        return self._activated(activation, waiting)
+
+    def _activated(self, activation: Activation, waiting: SlotsWaiting) -> Work:
+        check_activation(activation, waiting)
+        take = {self.plan.lanes[slot]: count for slot, count in activation.take.items() if count}
+        lanes = self.mailbox.lanes
+        taken = {self.plan.slots[lane].name: list(islice(lanes[lane].items, n)) for lane, n in take.items()}
+        messages = tuple(message for found in taken.values() for message in found)
+        slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
+        self.last_activation = waiting.now
+        name = next(iter(taken)) if len(taken) == 1 else "+".join(taken)
+        return Work(name, -1, messages, self._call_logic, (slot_data, dict(activation.message)), take)
+
+    def _call_logic(self, argument: Any) -> Any:
+        slot_data, policy_message = argument
+        assert self.instance.logic is not None
+        return self.instance.logic(slot_data, policy_message, self.job.job_state)
+
+    def _plan_check(self, waiting: SlotsWaiting) -> None:
+        delay = self.policy.next_check(waiting)
+        if delay is not None and not self.is_check_pending:
+            self.is_check_pending = True
+            self.job.call_later(self, delay, self._check)
+
+    def _check(self) -> None:
+        self.is_check_pending = False
+        if self.mailbox.wake():
+            self.job.wake(self)
+
+    def drain(self) -> None:
+        """Release what its policy gives for a remainder; what it leaves becomes dead letters."""
+        waiting = SlotsWaiting(self)
+        activation = self.policy.drain(waiting) if self.instance.logic is not None else None
+        if activation is not None:
+            self.work = self._activated(activation, waiting)
+            return
+        for lane, slot in enumerate(self.plan.slots):
+            for message in tuple(self.mailbox.lanes[lane].items):
+                work = Work(slot.name, lane, (message,), _ignore, None)
+                self.job.give_up(self, work, "unmatched", None)
+                if self.job.is_over:
+                    return
+
+
+def _ignore(_payload: object) -> None:
+    """A slot without a handler and a logic takes what it gets."""

@@ -1,0 +1,170 @@
+"""A step: one call of a routine, and the buffer of all that it does until it commits."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import TYPE_CHECKING, Any
+
+from flowforge._engine.message_ids import child_id
+from flowforge._engine.shared import SharedBuffer
+from flowforge._engine.tracked_plain import detach
+from flowforge.records import Delivery, Message, Output
+from flowforge.routine_errors import UnknownEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowforge._engine.plan import Target
+    from flowforge._engine.work import Work
+    from flowforge._engine.worker import Worker
+
+__all__ = ["Step"]
+
+
+class Step:
+    """What a handler's `emit`, state and shared data go to; used by the thread or task that runs the handler.
+
+    Nothing in it can be seen by another step before the job commits it, or after it was rolled back.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_random",
+        "after_commit",
+        "began",
+        "deliveries",
+        "emissions",
+        "ended",
+        "epoch",
+        "error",
+        "index",
+        "is_abandoned",
+        "is_final",
+        "is_open",
+        "outputs",
+        "shared",
+        "shared_log",
+        "started",
+        "work",
+        "worker",
+    )
+
+    def __init__(self, worker: Worker, work: Work, epoch: int, started: float) -> None:
+        self.worker = worker
+        self.work = work
+        self.epoch = epoch
+        self.started = started
+        self.ended = started
+        self.began = worker.job.clock.now()
+        self.is_open = True
+        self.is_final = True
+        self.is_abandoned = False
+        self.error: BaseException | None = None
+        self.index = work.messages[0].progress
+        self.emissions: list[tuple[Target | None, str, dict[str, Any]]] = []
+        self.deliveries: list[Delivery] = []
+        self.outputs: list[Output] | None = None
+        self.shared: SharedBuffer | None = None
+        self.shared_log: list[Any] | None = None
+        self.after_commit: list[Callable[[], None]] | None = None
+        self._calls = 0
+        self._random: random.Random | None = None
+
+    # What a handler reaches through its routine
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.worker.user_state
+
+    @property
+    def job_state(self) -> Any:
+        return self.worker.job.job_state
+
+    @property
+    def routine_id(self) -> str:
+        return self.worker.plan.id
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.is_abandoned or self.epoch != self.worker.job.epoch
+
+    @property
+    def random(self) -> random.Random:
+        if self._random is None:
+            self._random = random.Random(child_id(self.work.messages[0].id, self.work.messages[0].progress))
+        return self._random
+
+    def owns(self, routine: object) -> bool:
+        return routine is self.worker.instance or routine is self.worker.plan.template
+
+    def now(self) -> float:
+        return self.worker.job.clock.now()
+
+    def idempotency_key(self) -> str:
+        self._calls += 1
+        message = self.work.messages[0]
+        text = f"{self.worker.job.id}\x00{self.routine_id}\x00{message.id}\x00{message.progress}\x00{self._calls}"
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def emit(self, event: str, payload: dict[str, Any]) -> None:
+        worker = self.worker
+        targets = worker.plan.targets.get(event)
+        if targets is None:
+            raise UnknownEventError(event, self.routine_id, tuple(worker.plan.targets))
+        if worker.has_containers:
+            payload = detach(payload)
+        if worker.job.plan.is_isolated:
+            payload = worker.job.codec.copy(payload, "payload")
+        if not targets:
+            self.emissions.append((None, event, payload))
+            return
+        for number, target in enumerate(targets):
+            if target.connection is not None:
+                self.emissions.append((target, event, target.connection.apply(payload)))
+            else:
+                self.emissions.append((target, event, dict(payload) if number else payload))
+
+    def send_output(self, name: str, payload: dict[str, Any]) -> None:
+        output = Output(name, self.worker.job.codec.copy(payload, f"output {name!r}"), is_event=False)
+        if self.outputs is None:
+            self.outputs = []
+        self.outputs.append(output)
+
+    def do_after_commit(self, action: Callable[[], None]) -> None:
+        """Buffer an effect outside the job, such as the start of another; called once, when this step has committed."""
+        if self.after_commit is None:
+            self.after_commit = []
+        self.after_commit.append(action)
+
+    def shared_buffer(self) -> SharedBuffer:
+        """This step's view of the shared data."""
+        if self.shared is None:
+            self.shared = SharedBuffer(self.worker.job.shared, self.worker.job.codec)
+        return self.shared
+
+    def append_shared(self, entry: Any) -> None:
+        """Buffer an entry of the shared log."""
+        if self.shared_log is None:
+            self.shared_log = []
+        self.shared_log.append(self.worker.job.codec.copy(entry, "shared_log entry"))
+
+    # What the engine does with it
+
+    def seal(self, at: float) -> None:
+        """Turn what was emitted into messages, numbered from where the work's last commit ended."""
+        job, plan, parent = self.worker.job, self.worker.plan, self.work.messages[0]
+        correlation = parent.correlation or parent.id
+        for target, event, payload in self.emissions:
+            source = f"{plan.id}.{event}"
+            if target is None:
+                if self.outputs is None:
+                    self.outputs = []
+                self.outputs.append(Output(source, payload))
+                continue
+            self.index += 1
+            message = Message(
+                child_id(parent.id, self.index), job.id, source, payload, at, correlation, parent.id, 0, 0, parent.trace
+            )
+            self.deliveries.append(Delivery(target.destination, message))
+        self.index += 1

@@ -1,0 +1,116 @@
+"""The supervisor of one job: it answers errors and failures with orders, and keeps the job's view up to date.
+
+Guarantees:
+
+- Every report is answered by exactly one order, unless the job was cancelled or ended in between.
+- The record that ends a run is in the view before a waiter wakes.
+- A broken actor is restarted within the restart budget, with back-off; beyond it the job fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from actors.mailbox import Mailbox
+from actors.pooled_actor import PooledActor
+from actors.supervision import RestartBudget
+from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
+from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
+
+if TYPE_CHECKING:
+    from actors.dispatcher import TurnLimits
+    from flowforge._engine.job import Job
+
+__all__ = ["JobSupervisor"]
+
+logger = logging.getLogger("flowforge")
+
+_STOP = ErrorHandler(ErrorStrategy.STOP)
+
+
+class JobSupervisor(PooledActor):
+    """Owns a job's directives and derived views; its mailbox shares the job's lock."""
+
+    inbox_lane = None
+
+    def __init__(self, job: Job, budget: RestartBudget) -> None:
+        self.mailbox = Mailbox((), job.lock)
+        super().__init__(
+            dispatcher=job.dispatcher,
+            mailbox=self.mailbox,
+            group=job.group,
+            registry=job.registry,
+            urn=f"urn:flowforge:{job.id}:supervisor",
+        )
+        self.job = job
+        self.budget = budget
+        self.is_called = False
+
+    def report(self, report: ErrorReported | ActorBroke) -> None:
+        """Take an actor's report; with the job's lock held."""
+        if self.mailbox.put_control(report):
+            self.job.wake(self)
+
+    def look(self) -> None:
+        """Bring the view up to date soon; with the job's lock held."""
+        self.is_called = True
+        if self.mailbox.wake():
+            self.job.wake(self)
+
+    def run_turn(self, limits: TurnLimits) -> None:
+        """Answer all reports, then apply all records; called by the dispatcher only."""
+        job = self.job
+        with job.lock:
+            if not self.mailbox.start_turn():
+                return
+            self.is_called = False
+            while self.mailbox.control:
+                self._answer(self.mailbox.control.popleft())
+        job.view.catch_up()
+        with job.lock:
+            if self.is_called or self.mailbox.control:
+                if self.mailbox.resume_turn():
+                    job.dispatcher.submit(self)
+                return
+            self.mailbox.rest_turn()
+            job.note_idle()
+        job.announce_rest()
+
+    def handler_of(self, routine: int) -> ErrorHandler:
+        """Who answers a routine's errors: its own handler, else the flow's, else STOP."""
+        job = self.job
+        return job.workers[routine].instance.error_handler or job.plan.error_handler or _STOP
+
+    def decide(self, routine: int, error: BaseException, failures: int, draw: float = 0.0) -> Decision:
+        """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""
+        return self.handler_of(routine).decide(error, failures, draw)
+
+    def _answer(self, report: ErrorReported | ActorBroke) -> None:
+        job = self.job
+        if report.epoch != job.epoch or job.is_over:
+            return
+        worker = job.worker(report.routine, report.replica)
+        if isinstance(report, ErrorReported):
+            decision = self.decide(report.routine, report.error, report.failures, random.random())
+            logger.info(
+                "Job %r: the routine %r failed (%s); %s.",
+                job.id,
+                job.plan.routines[report.routine].id,
+                report.info.text,
+                decision.strategy.value,
+                extra={"job_id": job.id, "routine_id": job.plan.routines[report.routine].id},
+            )
+            worker.order(ActOn(decision, report.info, report.epoch))
+            return
+        delay = self.budget.next_delay(job.clock.monotonic())
+        if delay is None:
+            job.stop_for(report.info, worker.plan.id)
+            return
+        order = Restart(report.info, report.epoch)
+        job.record_restart(worker, report.info)
+        if delay:
+            job.call_later(worker, delay, lambda: worker.order(order))
+        else:
+            worker.order(order)

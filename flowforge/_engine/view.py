@@ -1,0 +1,174 @@
+"""What is known of a job, derived from its records: status, states, history, outputs, figures, streams.
+
+Guarantees:
+
+- Records are applied once each, in the order of their positions, whoever applies them: the supervisor, or a reader
+  who does not want to wait for it. The view's lock guards all of it and is never taken before the job's.
+- What was let go because of a limit is counted.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from flowforge._engine.tracked_ops import apply
+from flowforge.execution_record import ExecutionRecord
+from flowforge.execution_tracker import ExecutionTracker
+from flowforge.job_status import JobStatus
+from flowforge.records import (
+    ErrorInfo,
+    JobMoved,
+    JobStarted,
+    MessageGivenUp,
+    Output,
+    Record,
+    StepCommitted,
+    StepFailed,
+)
+
+__all__ = ["JobView", "RoutineStatus"]
+
+logger = logging.getLogger("flowforge")
+
+
+class RoutineStatus:
+    """System facts about one routine of a job."""
+
+    __slots__ = ("calls", "dead_letters", "errors", "last_error", "status")
+
+    def __init__(self) -> None:
+        self.status = "idle"
+        self.calls = 0
+        self.errors = 0
+        self.dead_letters = 0
+        self.last_error: ErrorInfo | None = None
+
+
+class JobView:
+    """The derived side of a job; outlives its runs."""
+
+    def __init__(self, job_id: str, max_history: int, max_outputs: int) -> None:
+        self.lock = threading.RLock()
+        self.inbox: deque[Record] = deque()
+        """Records that are not applied yet; the job appends, under its lock."""
+        self.job_id = job_id
+        self.status = JobStatus.PENDING
+        self.position = 0
+        self.trees: dict[tuple[str, int], dict[str, Any]] = {}
+        self.history: deque[Record] = deque()
+        self.max_history = max_history
+        self.history_dropped = 0
+        self.outputs: dict[str, list[dict[str, Any]]] = {}
+        self.output_log: deque[tuple[float, str, Output]] = deque()
+        self.max_outputs = max_outputs
+        self.outputs_dropped = 0
+        self.tracker = ExecutionTracker()
+        self.routines: dict[str, RoutineStatus] = {}
+        self.error: ErrorInfo | None = None
+        self.failed_routine: str | None = None
+        self.reason = ""
+        self.is_live = False
+        self.past_history: list[ExecutionRecord] = []
+        """What a loaded job brought with it."""
+        self.listeners: list[Callable[[Record], None]] = []
+
+    def tree(self, routine: str, replica: int) -> dict[str, Any]:
+        """A copy of the committed state of one routine, `{"state": ..., "merged": ...}`."""
+        with self.lock:
+            self.catch_up()
+            return copy.deepcopy(self.trees.setdefault((routine, replica), {"state": {}, "merged": {}}))
+
+    def set_initial(self, routine: str, replica: int, state: dict[str, Any]) -> None:
+        """Give a routine its initial state, unless it has one."""
+        self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
+
+    def add_listener(self, listener: Callable[[Record], None]) -> None:
+        """Have `listener` called with each record from now on; with the view's lock held, in order."""
+        with self.lock:
+            self.listeners.append(listener)
+
+    def catch_up(self) -> None:
+        """Apply all records that have been committed."""
+        with self.lock:
+            inbox = self.inbox
+            while inbox:
+                self._apply(inbox.popleft())
+
+    def _apply(self, record: Record) -> None:
+        self.position = record.position
+        if isinstance(record, StepCommitted):
+            self._step_committed(record)
+        elif isinstance(record, StepFailed):
+            routine = self.routine(record.routine)
+            routine.errors += 1
+            routine.last_error = record.error
+            routine.status = "failed"
+        elif isinstance(record, MessageGivenUp):
+            routine = self.routine(record.routine)
+            routine.dead_letters += 1
+            routine.status = {"skip": "skipped", "continue": "error_continued"}.get(record.strategy, routine.status)
+        elif isinstance(record, JobMoved):
+            self._job_moved(record)
+        elif isinstance(record, JobStarted):
+            self.status = JobStatus.RUNNING
+        self._remember(record)
+        self.tracker.apply(record)
+        for listener in self.listeners:
+            listener(record)
+
+    def _step_committed(self, record: StepCommitted) -> None:
+        routine = self.routine(record.routine)
+        routine.calls += 1
+        routine.status = "completed" if record.is_final else "running"
+        if record.state:
+            apply(self.trees[record.routine, record.replica], record.state)
+        for output in record.outputs:
+            self._keep_output(record, output)
+
+    def _keep_output(self, record: StepCommitted, output: Output) -> None:
+        if output.is_event:
+            kept = self.outputs.setdefault(output.name, [])
+            if len(kept) < self.max_outputs:
+                kept.append(output.payload)
+                return
+        else:
+            self.output_log.append((record.at, record.routine, output))
+            if len(self.output_log) <= self.max_outputs:
+                return
+            self.output_log.popleft()
+        self.outputs_dropped += 1
+        if self.outputs_dropped == 1:
+            logger.warning(
+                "Job %r has more than %d outputs; what exceeds the limit is counted and let go.",
+                self.job_id,
+                self.max_outputs,
+            )
+
+    def _job_moved(self, record: JobMoved) -> None:
+        self.status = JobStatus(record.status)
+        self.reason = record.reason
+        self.error = record.error
+        self.failed_routine = record.routine
+        self.is_live = self.status is JobStatus.RUNNING
+
+    def _remember(self, record: Record) -> None:
+        self.history.append(record)
+        if len(self.history) > self.max_history:
+            self.history.popleft()
+            self.history_dropped += 1
+            if self.history_dropped == 1:
+                logger.warning(
+                    "Job %r has more than %d records; the oldest leave its history.", self.job_id, self.max_history
+                )
+
+    def routine(self, routine_id: str) -> RoutineStatus:
+        """The facts about one routine, from now on."""
+        found = self.routines.get(routine_id)
+        if found is None:
+            found = self.routines[routine_id] = RoutineStatus()
+        return found

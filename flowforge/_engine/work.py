@@ -1,0 +1,34 @@
+"""What one call of a routine works on: the messages that it consumes, and what is called with them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flowforge.records import Message
+
+__all__ = ["Work"]
+
+
+class Work:
+    """One call, from the first attempt to the commit that consumes its messages."""
+
+    __slots__ = ("argument", "call", "is_merged", "lane", "messages", "slot", "take")
+
+    def __init__(
+        self,
+        slot: str,
+        lane: int,
+        messages: tuple[Message, ...],
+        call: Callable[[Any], Any],
+        argument: Any,
+        take: dict[int, int] | None = None,
+    ) -> None:
+        self.slot = slot
+        self.lane = lane
+        """The lane whose first message it consumes, unless `take` says how many of each lane."""
+        self.messages = messages
+        self.call = call
+        """Runs the user's function with `argument`, in the step's thread and context."""
+        self.argument = argument
+        self.take = take
+        self.is_merged = False
+        """Whether the payload is to be merged into the slot's gathered one before the call."""

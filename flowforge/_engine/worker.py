@@ -1,0 +1,506 @@
+"""An actor that runs one routine of one job: it takes work, calls the handler as a step, and has the step committed.
+
+Guarantees:
+
+- One step at a time, on the thread of the turn or, for async handlers, on the event loop; none after it stopped.
+- Everything but the handler itself runs with the job's lock held, which is the mailbox's lock too.
+- A step that raises is rolled back before anything else can see its state; its message stays first.
+- After an error it hands out no data until the supervisor has answered.
+- Whatever a handler raises fails its step alone; what breaks outside of handlers is reported to the supervisor.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any
+
+from actors.dispatcher import AsyncTask, Timer, TurnLimits
+from actors.mailbox import Mailbox
+from actors.mailbox_status import MailboxStatus
+from actors.pooled_actor import PooledActor
+from flowforge._engine.orders import ActOn, ActorBroke, Drain, ErrorReported, Restart, RetryDue, StartUp, StopDown
+from flowforge._engine.step import Step
+from flowforge._engine.tracked import TrackedState
+from flowforge.error_handler import ErrorStrategy
+from flowforge.error_texts import error_info
+from flowforge.job_errors import NoCursorError, StepTimeoutError
+from flowforge.step_context import CURRENT_STEP
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge._engine.plan import RoutinePlan
+    from flowforge._engine.work import Work
+    from flowforge.routine import Routine
+
+__all__ = ["Worker"]
+
+logger = logging.getLogger("flowforge")
+
+class Worker(PooledActor):
+    """What the two kinds of workers share: the turn, the step, the answer to errors; abstract in where work comes from."""
+
+    inbox_lane = None
+
+    def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox, instance: Routine) -> None:
+        super().__init__(
+            dispatcher=job.dispatcher,
+            mailbox=mailbox,
+            group=job.group,
+            registry=job.registry,
+            urn=f"urn:flowforge:{job.id}:{plan.id}:{replica}",
+        )
+        self.job = job
+        self.plan = plan
+        self.replica = replica
+        self.mailbox = mailbox
+        self.blocks = 0
+        self.step: Step | None = None
+        self.stream: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | None = None
+        self.stream_context: contextvars.Context | None = None
+        self.lacks_cursor = False
+        self.is_suspended = False
+        self.is_started = not plan.has_start
+        self.is_stopped = False
+        self.unfinished: Step | None = None
+        self.task: AsyncTask | None = None
+        self.timer: Timer | None = None
+        self.retry_due: float | None = None
+        self.stale_streams: list[Any] = []
+        self.after_commit: list[Callable[[], None]] = []
+        self.has_begun = False
+        self.is_over_already = False
+        self.work: Work | None = None
+        self.adopt(instance, job.view.tree(plan.id, replica))
+
+    def adopt(self, instance: Routine, tree: dict[str, Any]) -> None:
+        """Work with `instance` from now on, its state being what is committed."""
+        codec = self.job.codec
+        self.instance = instance
+        self.tracked = TrackedState(tree, accept=codec.check, encode=codec.encode, decode=codec.decode)
+        self.user_state = self.tracked.root["state"]
+        self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
+
+    # Where work comes from
+
+    def next_work(self) -> Work | None:
+        """What to do next, left where it is; with the job's lock held."""
+        raise NotImplementedError
+
+    def consume(self, work: Work) -> None:
+        """Take the work's messages out of where they wait; with the job's lock held."""
+        raise NotImplementedError
+
+    def put_back(self, work: Work, attempt: int, progress: int) -> None:
+        """Give the work's messages, which stay where they wait, those counts; with the job's lock held."""
+        raise NotImplementedError
+
+    def merged(self, work: Work) -> Any:
+        """What the handler gets once the payload is merged into the slot's gathered one; inside the step."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Release or give up what waits for company; with the job's lock held."""
+        raise NotImplementedError
+
+    # The turn
+
+    def run_turn(self, limits: TurnLimits) -> None:
+        """Take orders and steps until the limits are reached or nothing is left to do; called by the dispatcher only."""
+        try:
+            self._run_steps(limits)
+        except BaseException as error:  # noqa: BLE001 - a defect outside of handlers is the supervisor's to answer
+            with self.job.lock:
+                self._break(error)
+        while self.stale_streams or self.after_commit:
+            self._tidy_up()
+
+    def _run_steps(self, limits: TurnLimits) -> None:
+        job = self.job
+        monotonic = job.clock.monotonic
+        with job.lock:
+            if not self.mailbox.start_turn():
+                return
+            item = self._take(True)
+        left = limits.max_messages
+        deadline = monotonic() + limits.max_seconds
+        while item is not None:
+            is_step = isinstance(item, Step)
+            is_pending = self._call(item) if is_step else self._run_hook(item)
+            left -= 1
+            with job.lock:
+                if is_step and item.is_abandoned:
+                    job.stuck.pop(item, None)
+                    return
+                if is_pending:
+                    self._await_end()
+                    return
+                if is_step:
+                    if limits.splits_steps:
+                        self.unfinished = item
+                        self._requeue()
+                        return
+                    self.settle(item)
+                item = self._take(left > 0 and monotonic() < deadline)
+            if self.after_commit:
+                self._tidy_up()
+
+    def _take(self, may_go_on: bool) -> Any:
+        """The next step or hook to carry out without the lock; None when the turn is over."""
+        mailbox = self.mailbox
+        if not may_go_on:
+            self._requeue()
+            return None
+        if self.unfinished is not None:
+            step, self.unfinished = self.unfinished, None
+            self.settle(step)
+        while mailbox.control:
+            order = mailbox.control.popleft()
+            if isinstance(order, StartUp | StopDown | Restart):
+                return order
+            self._obey_order(order)
+        if not mailbox.holds and not self.is_stopped:
+            work = self.work or self.next_work()
+            if work is not None:
+                self.work = work
+                return self._begin(work)
+        mailbox.rest_turn()
+        self.job.note_idle()
+        return None
+
+    def _requeue(self) -> None:
+        if self.mailbox.resume_turn():
+            self.job.dispatcher.submit(self)
+
+    def _await_end(self) -> None:
+        self.mailbox.suspend_turn()
+        if self.is_over_already:
+            self._requeue()
+        self.is_over_already = False
+
+    def note_end(self) -> None:
+        """What was awaited has ended; it may have done so before the turn did."""
+        if self.mailbox.status is MailboxStatus.AWAITING:
+            self._requeue()
+        else:
+            self.is_over_already = True
+
+    def _break(self, error: BaseException) -> None:
+        info = error_info(error)
+        logger.error("The actor of %r in job %r broke.", self.plan.id, self.job.id, exc_info=error)
+        self.rollback()
+        self._suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
+        if self.mailbox.status is MailboxStatus.RUNNING:
+            self._requeue()
+
+    def _begin(self, work: Work) -> Step:
+        job = self.job
+        step = self.step = Step(self, work, job.epoch, job.clock.monotonic())
+        timeout = self.instance.step_timeout
+        if timeout is not None:
+            self.timer = job.dispatcher.call_later(timeout, lambda: self._time_out(step))
+        return step
+
+    # The step
+
+    def _call(self, step: Step) -> bool:
+        """Call the handler, or go on with its generator, on this thread and without the lock; True if it is pending."""
+        try:
+            self.tracked.begin()
+            self.has_begun = True
+            if self.stream is None:
+                context = self.job.context.copy()
+                result = context.run(_enter, step)
+                if result is None:
+                    self._end(step)
+                    return False
+                if isinstance(result, Coroutine):
+                    self._run_async(step, result, context)
+                    return True
+                if not isinstance(result, Generator | AsyncGenerator):
+                    self._end(step)
+                    return False
+                self.stream, self.stream_context = result, context
+            return self._advance(step)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails this step and nothing else
+            step.error = error
+            self._end(step)
+            return False
+
+    def _advance(self, step: Step) -> bool:
+        context, stream = self.stream_context, self.stream
+        assert context is not None
+        if isinstance(stream, AsyncGenerator):
+            self._run_async(step, _next_of(stream), context)
+            return True
+        assert stream is not None
+        step.is_final = context.run(_next_segment, step, stream)
+        self._end(step)
+        return False
+
+    def _run_async(self, step: Step, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> None:
+        def on_done(result: object, error: BaseException | None) -> None:
+            step.error = error
+            step.is_final = not isinstance(self.stream, AsyncGenerator) or result is True
+            self._end(step)
+            with self.job.lock:
+                self.task = None
+                if not step.is_abandoned:
+                    self.unfinished = step
+                    self.note_end()
+
+        context.run(CURRENT_STEP.set, step)
+        task = context.run(self.job.dispatcher.run_async, coroutine, on_done)
+        with self.job.lock:
+            if step.is_open:
+                self.task = task
+
+    def _end(self, step: Step) -> None:
+        step.is_open = False
+        step.ended = self.job.clock.monotonic()
+
+    def rollback(self) -> None:
+        """Put back what the step that has begun did to the state."""
+        if self.has_begun:
+            self.has_begun = False
+            self.tracked.rollback()
+
+    def settle(self, step: Step) -> None:
+        """Commit a step that has ended, or put everything back; with the job's lock held."""
+        job = self.job
+        self.step = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if step.epoch != job.epoch or job.is_over:
+            self.rollback()
+            self.drop_stream()
+            return
+        if step.error is None:
+            try:
+                job.commit(self, step)
+            except Exception as error:  # noqa: BLE001 - a value that cannot be kept, or a change of shared data that raised
+                step.error = error
+        if step.error is not None:
+            self._fail(step, step.error)
+            return
+        self.has_begun = False
+        if step.is_final:
+            self.stream = self.stream_context = self.work = None
+            self.lacks_cursor = False
+
+    def _fail(self, step: Step, error: BaseException) -> None:
+        job, work = self.job, step.work
+        self.rollback()
+        self.drop_stream()
+        if self.lacks_cursor and job.would_retry(self, error, work.messages[0].attempt + 1):
+            refusal = NoCursorError(self.plan.id, "retried")
+            refusal.__cause__ = error
+            error = refusal
+        failures = work.messages[0].attempt + 1
+        self.put_back(work, failures, work.messages[0].progress)
+        info = error_info(error)
+        job.record_failure(self, step, info)
+        self._suspend_for(ErrorReported(self.plan.index, self.replica, failures, error, info, job.epoch))
+
+    def _suspend_for(self, report: ErrorReported | ActorBroke) -> None:
+        if not self.is_suspended:
+            self.is_suspended = True
+            self.mailbox.hold()
+        self.job.supervisor.report(report)
+
+    def _time_out(self, step: Step) -> None:
+        """Called by the dispatcher's timer: the step's time is over."""
+        with self.job.lock:
+            if self.step is not step or not step.is_open:
+                return
+            error = StepTimeoutError(self.plan.id, self.instance.step_timeout or 0.0, self.task is None)
+            self.abandon(step)
+            ghost = Step(self, step.work, step.epoch, step.started)
+            ghost.error = error
+            self._end(ghost)
+            self.step, self.unfinished = ghost, ghost
+            if self.mailbox.status is MailboxStatus.RUNNING:
+                self.mailbox.suspend_turn()
+            self._requeue()
+
+    def abandon(self, step: Step) -> None:
+        """Refuse what a step that still runs will do, and go on without it; with the job's lock held."""
+        step.is_abandoned = True
+        self.rollback()
+        self.stream = self.stream_context = None
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        else:
+            self.job.stuck[step] = self.plan.id
+        self.renew()
+
+    def renew(self) -> None:
+        """Take a fresh instance with the committed state; its `on_start` is run before the next step."""
+        self.adopt(self.job.new_instance(self.plan), self.job.view.tree(self.plan.id, self.replica))
+        self.is_started = False
+        if self.plan.has_start:
+            self.mailbox.control.appendleft(StartUp())
+
+    # Orders
+
+    def order(self, order: object) -> None:
+        """Put `order` ahead of all data; with the job's lock held."""
+        if self.mailbox.put_control(order):
+            self.job.wake(self)
+
+    def _obey_order(self, order: object) -> None:
+        epoch = getattr(order, "epoch", self.job.epoch)
+        if epoch != self.job.epoch or self.job.is_over:
+            return
+        if isinstance(order, ActOn):
+            self._act_on(order)
+        elif isinstance(order, RetryDue):
+            self.retry_due = None
+            self.release()
+        elif isinstance(order, Drain):
+            self.drain()
+
+    def _act_on(self, order: ActOn) -> None:
+        job, strategy = self.job, order.decision.strategy
+        if strategy is ErrorStrategy.RETRY:
+            job.schedule_retry(self, order.decision.delay)
+        elif strategy is ErrorStrategy.STOP:
+            job.stop_for(order.error, self.plan.id)
+        else:
+            work, self.work = self.work, None
+            assert work is not None, "a failed step's work is kept until it is answered"
+            self.lacks_cursor = False
+            self.release()
+            job.give_up(self, work, strategy.value, order.error)
+
+    def block(self) -> None:
+        """Give it no data while a slot that it feeds is full; with the job's lock held."""
+        self.blocks += 1
+        if self.blocks == 1:
+            self.mailbox.hold()
+
+    def unblock(self) -> None:
+        """One slot that it feeds has room again; with the job's lock held."""
+        self.blocks -= 1
+        if not self.blocks and self.mailbox.release():
+            self.job.wake(self)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether messages wait in it."""
+        return any(lane.items for lane in self.mailbox.lanes)
+
+    @property
+    def needs_stop(self) -> bool:
+        """Whether something must be closed when it stops."""
+        return self.stream is not None or (self.is_started and self.plan.has_stop)
+
+    def note_state_changed(self) -> None:
+        """Look whether the state holds containers, which must be copied when they are emitted."""
+        if not self.has_containers:
+            self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
+
+    def release(self) -> None:
+        """Hand out data again after an error; with the job's lock held."""
+        if self.is_suspended:
+            self.is_suspended = False
+            if self.mailbox.release():
+                self.job.wake(self)
+
+    # Hooks
+
+    def _run_hook(self, order: object) -> bool:
+        """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
+        is_stop = isinstance(order, StopDown)
+        if isinstance(order, Restart):
+            with self.job.lock:
+                self.renew()
+                if self.plan.has_start:
+                    self.mailbox.control.popleft()
+        if not (self.plan.has_stop and self.is_started if is_stop else self.plan.has_start):
+            self._hook_done(is_stop, None)
+            return False
+        try:
+            context = self.job.context.copy()
+            result = context.run(self.instance.on_stop if is_stop else self.instance.on_start)
+            if isinstance(result, Coroutine):
+                context.run(self.job.dispatcher.run_async, result, lambda _, error: self._hook_awaited(is_stop, error))
+                return True
+        except BaseException as error:  # noqa: BLE001 - a hook that raises breaks this actor and nothing else
+            self._hook_done(is_stop, error)
+            return False
+        self._hook_done(is_stop, None)
+        return False
+
+    def _hook_awaited(self, is_stop: bool, error: BaseException | None) -> None:
+        self._hook_done(is_stop, error)
+        with self.job.lock:
+            self.note_end()
+
+    def _hook_done(self, is_stop: bool, error: BaseException | None) -> None:
+        with self.job.lock:
+            if is_stop:
+                self.is_stopped = True
+                self.drop_stream()
+                if error is not None:
+                    logger.error("on_stop of %r in job %r raised.", self.plan.id, self.job.id, exc_info=error)
+                self.job.note_stopped()
+            elif error is not None:
+                info = error_info(error)
+                self._suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
+            else:
+                self.is_started = True
+                self.release()
+
+    def drop_stream(self) -> None:
+        """Give up a generator; it is closed as soon as the lock is not held."""
+        if self.stream is not None:
+            self.stale_streams.append((self.stream, self.stream_context))
+            self.stream = self.stream_context = None
+
+    def _tidy_up(self) -> None:
+        """Do what has to wait until the lock is not held."""
+        actions, self.after_commit = self.after_commit, []
+        for action in actions:
+            action()
+        while self.stale_streams:
+            stream, context = self.stale_streams.pop()
+            try:
+                if isinstance(stream, Generator):
+                    context.run(stream.close)
+                else:
+                    context.run(self.job.dispatcher.run_async, stream.aclose(), _log_error)
+            except BaseException:
+                logger.exception("Closing a generator of %r in job %r raised.", self.plan.id, self.job.id)
+
+
+def _enter(step: Step) -> Any:
+    CURRENT_STEP.set(step)
+    work = step.work
+    return work.call(step.worker.merged(work) if work.is_merged else work.argument)
+
+
+def _next_segment(step: Step, stream: Generator[Any, Any, Any]) -> bool:
+    """Whether the generator has ended."""
+    CURRENT_STEP.set(step)
+    try:
+        next(stream)
+    except StopIteration:
+        return True
+    return False
+
+
+async def _next_of(stream: AsyncGenerator[Any, Any]) -> bool:
+    try:
+        await anext(stream)
+    except StopAsyncIteration:
+        return True
+    return False
+
+
+def _log_error(_result: object, error: BaseException | None) -> None:
+    if error is not None:
+        logger.error("Closing an async generator raised.", exc_info=error)

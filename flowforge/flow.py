@@ -1,0 +1,67 @@
+"""Flow: a graph that can be executed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowforge._engine.control import StillRunning
+from flowforge.flow_graph import FlowGraph
+from flowforge.job_state import JobState
+from flowforge.runtime import Runtime
+
+__all__ = ["Flow"]
+
+
+class Flow(FlowGraph):
+    """A graph of routines, as a template for any number of jobs.
+
+    `execute` and `resume` run one job to its end on threads of their own; use a Runtime to run many side by side.
+    """
+
+    def execute(
+        self,
+        entry_routine_id: str | None = None,
+        entry_params: dict[str, Any] | None = None,
+        entry_slot: str | None = None,
+        timeout: float | None = None,
+    ) -> JobState:
+        """Run one job until it rests, and return its JobState; `timeout` seconds fail it.
+
+        Without an entry, every routine that nothing is connected to is entered. Raises for a wrong flow or entry; what
+        handlers raise is answered by error handlers and told by the JobState.
+        """
+        with Runtime() as runtime:
+            job_state = runtime.exec(self, entry_routine_id, entry_params, entry_slot, timeout=timeout)
+            job_state.wait()
+        return job_state
+
+    def resume(self, job_state: JobState) -> JobState:
+        """Go on with a paused or failed job until it rests again; JobFinishedError for one that is over."""
+        with Runtime() as runtime:
+            runtime.exec(self, job_state=job_state)
+            job_state.wait()
+        return job_state
+
+    def pause(
+        self, reason: str = "", checkpoint: Any = None, job_state: JobState | None = None, timeout: float | None = None
+    ) -> list[StillRunning]:
+        """Pause a job of this flow, or all that run: running steps finish, and each JobState holds what waits.
+
+        Returns the steps that still run after `timeout` seconds; nothing if there is no live job.
+        """
+        jobs = self.live_jobs() if job_state is None else [job_state]
+        return [
+            step
+            for job in jobs
+            if job.live is not None and isinstance(job.live.host, Runtime)
+            for step in job.live.host.pause_job(job, reason, checkpoint, timeout)
+        ]
+
+    def cancel(self, reason: str = "", job_state: JobState | None = None) -> list[StillRunning]:
+        """Cancel a job of this flow, or all that run; returns the steps that still run."""
+        jobs = self.live_jobs() if job_state is None else [job_state]
+        return [step for job in jobs for step in job.cancel(reason)]
+
+    def live_jobs(self) -> list[JobState]:
+        """The jobs of this flow that run at this moment."""
+        return [job for job in list(self.jobs) if isinstance(job, JobState) and not job.is_resting]

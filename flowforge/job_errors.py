@@ -1,0 +1,169 @@
+"""What goes wrong with jobs: starting, feeding, steering, waiting for, saving and resuming them."""
+
+from collections.abc import Iterable
+
+from flowforge.errors import FlowForgeError
+
+__all__ = [
+    "DeadLetterNotFoundError",
+    "DuplicateJobError",
+    "EntryError",
+    "JobFinishedError",
+    "JobStateFileError",
+    "NoCursorError",
+    "PayloadTypeError",
+    "RuntimeClosedError",
+    "RuntimeOptionError",
+    "SlotQueueFullError",
+    "StepTimeoutError",
+    "UnknownTargetError",
+    "WaitInStepError",
+    "WrongFlowError",
+    "WrongStateError",
+]
+
+NO_CURSOR = (
+    "it yielded after emitting without having changed its state, so it cannot be repeated. "
+    "Keep a cursor in self.state and change it before each yield."
+)
+
+
+class EntryError(FlowForgeError):
+    """It is not clear, or not possible, where a job is to start."""
+
+    def __init__(self, what: str, value: object, choices: Iterable[str]) -> None:
+        self.choices = tuple(choices)
+        super().__init__(f"{what} {value!r}. Give one of {list(self.choices)!r}.")
+        self.value = value
+
+
+class UnknownTargetError(FlowForgeError, LookupError):
+    """A routine or slot was named that the job's flow does not have."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.known = tuple(known)
+        super().__init__(f"There is no {kind} {name!r}. Give one of {list(self.known)!r}.")
+        self.kind = kind
+        self.name = name
+
+
+class PayloadTypeError(FlowForgeError, TypeError):
+    """A payload is not a dict with string keys."""
+
+    def __init__(self, payload: object, where: str) -> None:
+        super().__init__(f"The payload for {where} is {payload!r:.200}. Give a dict whose keys are strings.")
+        self.payload = payload
+
+
+class JobFinishedError(FlowForgeError):
+    """A job that has ended was asked for something that only a living one can do."""
+
+    def __init__(self, job_id: str, status: str, asked: str, remedy: str) -> None:
+        super().__init__(f"The job {job_id!r} is {status}, so it cannot {asked}. {remedy}")
+        self.job_id = job_id
+        self.status = status
+
+
+class DuplicateJobError(FlowForgeError):
+    """A job id is in use."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The runtime already has a job {job_id!r}. Leave job_id out, or choose another.")
+        self.job_id = job_id
+
+
+class WrongFlowError(FlowForgeError):
+    """A job state belongs to another flow."""
+
+    def __init__(self, job_id: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"The job {job_id!r} belongs to the flow {expected!r}, not to {actual!r}. Resume it with its own flow."
+        )
+        self.job_id = job_id
+
+
+class WrongStateError(FlowForgeError):
+    """A saved job does not fit the flow it is resumed with."""
+
+    def __init__(self, job_id: str, difference: str) -> None:
+        super().__init__(
+            f"The job {job_id!r} does not fit the flow as it is now: {difference}. "
+            "Resume it with the flow that it was saved with."
+        )
+        self.job_id = job_id
+        self.difference = difference
+
+
+class SlotQueueFullError(FlowForgeError):
+    """A post found the slot full, and its time to wait was over."""
+
+    def __init__(self, slot: str, limit: int, timeout: float) -> None:
+        super().__init__(
+            f"The slot {slot!r} is full: {limit!r} messages wait in it, and none left within {timeout!r} seconds. "
+            "Post later, give a longer timeout, or raise the slot's max_queue_length."
+        )
+        self.slot = slot
+        self.limit = limit
+
+
+class WaitInStepError(FlowForgeError):
+    """A handler tried to wait for a job, which would hold a thread of the pool that the job may need."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"A handler cannot wait for the job {job_id!r}. Let the job's outputs be posted back, or wait outside of handlers."
+        )
+        self.job_id = job_id
+
+
+class RuntimeClosedError(FlowForgeError):
+    """A runtime that was shut down was asked to run something."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(f"The runtime was shut down, so it cannot {asked}. Create a new Runtime.")
+
+
+class RuntimeOptionError(FlowForgeError, ValueError):
+    """A runtime, or a call of it, was given an option that it cannot have."""
+
+    def __init__(self, option: str, value: object, remedy: str) -> None:
+        super().__init__(f"The option {option} cannot be {value!r}. {remedy}")
+        self.option = option
+        self.value = value
+
+
+class StepTimeoutError(FlowForgeError, TimeoutError):
+    """A step took longer than its routine allows."""
+
+    def __init__(self, routine: str, timeout: float, still_runs: bool) -> None:
+        end = " Its thread still runs and what it returns will be refused." if still_runs else ""
+        super().__init__(f"A step of the routine {routine!r} took longer than {timeout!r} seconds.{end}")
+        self.routine = routine
+        self.timeout = timeout
+
+
+class NoCursorError(FlowForgeError):
+    """A generator cannot be called again, for it did not move a cursor in its state."""
+
+    def __init__(self, routine: str, asked: str) -> None:
+        super().__init__(f"The generator of the routine {routine!r} cannot be {asked}: {NO_CURSOR}")
+        self.routine = routine
+
+
+class DeadLetterNotFoundError(FlowForgeError, LookupError):
+    """No dead letter has the given id."""
+
+    def __init__(self, letter: str, job_id: str) -> None:
+        super().__init__(
+            f"The job {job_id!r} has no dead letter {letter!r}. Take an id from its dead_letters; a requeued or purged one is gone."
+        )
+        self.letter = letter
+
+
+class JobStateFileError(FlowForgeError):
+    """A file does not hold a job state."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(f"The file {path!r} does not hold a job state: {problem}. {remedy}")
+        self.path = path
+        self.problem = problem

@@ -1,0 +1,360 @@
+"""JobState: one execution of a flow, and all that is known about it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
+
+from flowforge._engine import control
+from flowforge._engine.control import StillRunning
+from flowforge._engine.job_data import DeadLetter, JobData
+from flowforge._engine.shared import SharedBuffer
+from flowforge._engine.step import Step
+from flowforge._engine.view import JobView
+from flowforge.execution_record import ExecutionRecord, execution_records
+from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, WaitInStepError
+from flowforge.job_state_file import load_tree, save_tree, tree_of, restore
+from flowforge.job_status import JobStatus
+from flowforge.records import ErrorInfo, Output, Record, SharedChange, SharedWritten
+from flowforge.shared_data import SharedData, SharedLog
+from flowforge.step_context import CURRENT_STEP
+from flowforge.stores.codec import Codec
+from flowforge.subscription import Subscription
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge.execution_tracker import ExecutionTracker
+    from flowforge.output_handler import OutputHandler
+
+__all__ = ["JobState"]
+
+
+class JobState:
+    """One execution of a flow: live while it runs, data when it rests; every method may be called from any thread.
+
+    Made by a flow or a runtime, or by `load`. What it returns are copies, or objects that do not change.
+    """
+
+    def __init__(self, data: JobData, view: JobView, codec: Codec) -> None:
+        self.data = data
+        """What the commits own; the engine's, not to be changed."""
+        self.view = view
+        """What is derived from the records; the engine's, not to be changed."""
+        self.codec = codec
+        self.live: Job | None = None
+        """The run that is under way, or the last one of this process."""
+        self._idle_lock = threading.RLock()
+        self._output_handler: OutputHandler | None = None
+
+    def __repr__(self) -> str:
+        return f"<JobState {self.job_id!r} of {self.flow_id!r}: {self.status}>"
+
+    # What it is
+
+    @property
+    def job_id(self) -> str:
+        """Its id, unique in its runtime."""
+        return self.data.job_id
+
+    @property
+    def flow_id(self) -> str:
+        """The flow that it executes."""
+        return self.data.flow_id
+
+    @property
+    def status(self) -> JobStatus:
+        """Pending, running, paused, completed, failed or cancelled; equal to the text of that name."""
+        return self._seen().status
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        """What made it fail, as text; None if nothing did."""
+        return self._seen().error
+
+    @property
+    def failed_routine(self) -> str | None:
+        """The routine whose error made it fail."""
+        return self._seen().failed_routine
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why it is paused; None if it is not."""
+        view = self._seen()
+        return view.reason if view.status is JobStatus.PAUSED else None
+
+    @property
+    def checkpoint(self) -> Any:
+        """What the last pause was given to keep."""
+        return self.data.checkpoint
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether no run of it is under way."""
+        return self.live is None or self.live.rested.is_set()
+
+    # Its routines
+
+    @property
+    def routine_states(self) -> dict[str, dict[str, Any]]:
+        """The committed state of each routine, by id; a copy."""
+        view = self._seen()
+        with view.lock:
+            return {routine: self.get_routine_state(routine) for routine, _ in view.trees}
+
+    def get_routine_state(self, routine_id: str, default: Any = None) -> Any:
+        """A copy of one routine's state, as this step sees it or as it is committed; `default` if it has none yet.
+
+        The figures of replicas are added; what cannot be added is gathered in a list.
+        """
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open and step.job_state is self and step.routine_id == routine_id:
+            return copy.deepcopy(step.state) or ({} if default is None else default)
+        view = self._seen()
+        with view.lock:
+            states = [tree["state"] for (routine, _), tree in sorted(view.trees.items()) if routine == routine_id]
+            states = copy.deepcopy([state for state in states if state])
+        if not states:
+            return {} if default is None and (routine_id, 0) in view.trees else default
+        return states[0] if len(states) == 1 else _added(states)
+
+    def update_routine_state(self, routine_id: str, values: Mapping[str, Any]) -> None:
+        """Merge `values` into the state of the routine whose step this is; takes effect with the step."""
+        step = CURRENT_STEP.get()
+        if not isinstance(step, Step) or not step.is_open or step.job_state is not self:
+            raise JobFinishedError(
+                self.job_id, self.status, "change a routine's state", "Call it inside a step of that routine."
+            )
+        if step.routine_id != routine_id:
+            raise JobFinishedError(
+                self.job_id,
+                self.status,
+                f"change the state of {routine_id!r} inside a step of {step.routine_id!r}",
+                "Use shared_data for what routines share.",
+            )
+        step.state.update(values)
+
+    def routine_status(self, routine_id: str) -> dict[str, Any]:
+        """System facts of one routine: status, calls, errors, dead letters, last error."""
+        view = self._seen()
+        with view.lock:
+            found = view.routine(routine_id)
+            return {
+                "status": found.status,
+                "calls": found.calls,
+                "errors": found.errors,
+                "dead_letters": found.dead_letters,
+                "last_error": found.last_error,
+            }
+
+    # Its history
+
+    @property
+    def execution_history(self) -> list[ExecutionRecord]:
+        """What happened, in order; the oldest entries are let go beyond the runtime's limit."""
+        view = self._seen()
+        with view.lock:
+            return [*view.past_history, *(entry for record in view.history for entry in execution_records(record))]
+
+    def get_execution_history(self, routine_id: str | None = None) -> list[ExecutionRecord]:
+        """The history, or one routine's part of it."""
+        return [entry for entry in self.execution_history if routine_id in {None, entry.routine_id}]
+
+    @property
+    def history_dropped(self) -> int:
+        """How many records the history has let go."""
+        return self._seen().history_dropped
+
+    @property
+    def tracker(self) -> ExecutionTracker:
+        """Figures about calls, times and messages."""
+        return self._seen().tracker
+
+    def subscribe(self, from_position: int = 1, *, max_waiting: int = 10_000) -> Subscription:
+        """A stream of the records from a position on, which ends when the job rests."""
+        return Subscription(self.view, from_position, max_waiting)
+
+    # Its data
+
+    @property
+    def shared_data(self) -> SharedData:
+        """Data that the routines share."""
+        return SharedData(self)
+
+    @property
+    def shared_log(self) -> SharedLog:
+        """A log that the routines share."""
+        return SharedLog(self)
+
+    @property
+    def outputs(self) -> dict[str, list[dict[str, Any]]]:
+        """What events without a connection emitted, as `{"routine.event": [payload, ...]}`."""
+        view = self._seen()
+        with view.lock:
+            return {name: [dict(payload) for payload in payloads] for name, payloads in view.outputs.items()}
+
+    @property
+    def output_log(self) -> list[dict[str, Any]]:
+        """What `send_output` sent: routine_id, output_type, data and at of each."""
+        view = self._seen()
+        with view.lock:
+            return [
+                {"routine_id": routine, "output_type": output.name, "data": dict(output.payload), "at": at}
+                for at, routine, output in view.output_log
+            ]
+
+    def set_output_handler(self, handler: OutputHandler | None) -> None:
+        """Have outputs of `send_output` handled, from the next on, on a thread that runs after the commits."""
+        self._output_handler = handler
+        if self.live is not None:
+            self.live.host.attach_output_handler(self.live, handler)
+
+    # Dead letters
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        """The messages that were given up on, oldest first."""
+        with self.control_lock:
+            return list(self.data.dead_letters.values())
+
+    def requeue_dead_letter(self, letter_id: str) -> None:
+        """Give a dead letter another try; a job that has completed or failed is reopened.
+
+        If the job rests and its runtime has gone, it is paused then, and `flow.resume` goes on with it.
+        """
+        with self.control_lock:
+            letter = self._letter(letter_id)
+            if not self.is_resting and self.live is not None:
+                control.requeue(self.live, letter)
+                return
+            if self.status is JobStatus.CANCELLED:
+                raise JobFinishedError(self.job_id, "cancelled", "requeue a dead letter", "Start a new job.")
+            del self.data.dead_letters[letter_id]
+            for delivery in control.letter_deliveries(letter):
+                self.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
+            live = self.live
+        if live is not None:
+            live.host.reopen(self)
+
+    def purge_dead_letter(self, letter_id: str) -> None:
+        """Throw a dead letter away."""
+        with self.control_lock:
+            letter = self._letter(letter_id)
+            if not self.is_resting and self.live is not None:
+                control.purge(self.live, letter)
+            else:
+                del self.data.dead_letters[letter_id]
+
+    def _letter(self, letter_id: str) -> DeadLetter:
+        if letter_id not in self.data.dead_letters:
+            raise DeadLetterNotFoundError(letter_id, self.job_id)
+        return self.data.dead_letters[letter_id]
+
+    # Steering
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it rests: completed, failed, cancelled or paused; False after `timeout` seconds. Cancels nothing.
+
+        Raises WaitInStepError inside a handler.
+        """
+        if CURRENT_STEP.get() is not None:
+            raise WaitInStepError(self.job_id)
+        live = self.live
+        return live is None or live.dispatcher.wait_for(live.rested, timeout)
+
+    async def wait_async(self, timeout: float | None = None) -> bool:
+        """`wait` for an asyncio program: holds no thread."""
+        if CURRENT_STEP.get() is not None:
+            raise WaitInStepError(self.job_id)
+        live = self.live
+        if live is None:
+            return True
+        loop = asyncio.get_running_loop()
+        rested = asyncio.Event()
+        live.when_rested(lambda: loop.call_soon_threadsafe(rested.set))
+        try:
+            await asyncio.wait_for(rested.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Keep it open for posts no longer: it ends when nothing is left to do."""
+        if self.live is not None and not self.is_resting:
+            control.close(self.live)
+        self.data.is_kept_alive = False
+
+    def cancel(self, reason: str = "") -> list[StillRunning]:
+        """End it for good; returns the steps that still run, whose effects will be refused. At rest it does nothing."""
+        return [] if self.live is None else control.cancel(self.live, reason)
+
+    # Keeping
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as a tree of plain data that JSON can hold; raises UnencodableValueError for what cannot be kept,
+        NoCursorError for a generator that cannot be called again, and JobFinishedError while it runs."""
+        if not self.is_resting:
+            raise JobFinishedError(self.job_id, self.status, "be saved", "Pause it first.")
+        return tree_of(self)
+
+    serialize = to_dict
+
+    @classmethod
+    def deserialize(cls, tree: Mapping[str, Any], *, codec: Codec | None = None) -> Self:
+        """A job from what `serialize` gave; JobStateFileError if it is not that."""
+        return restore(cls, tree, codec or Codec(), "<tree>")
+
+    def save(self, path: str) -> None:
+        """Write it to a JSON file, atomically; raises as `to_dict` does."""
+        save_tree(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str, *, codec: Codec | None = None) -> Self:
+        """Read a job that `save` wrote; JobStateFileError if the file is something else or cut short."""
+        return restore(cls, load_tree(path), codec or Codec(), path)
+
+    # For the engine
+
+    @property
+    def control_lock(self) -> AbstractContextManager[Any]:
+        """What guards its data: the run's lock while it has one."""
+        return self._idle_lock if self.live is None else self.live.lock
+
+    def shared_buffer(self) -> SharedBuffer:
+        """The committed shared data, to read or to change."""
+        return SharedBuffer(self.data.shared, self.codec)
+
+    def copy_value(self, value: Any, path: str) -> Any:
+        """A checked copy of a value."""
+        return self.codec.copy(value, path)
+
+    def commit_shared(self, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:
+        """Let changes of shared data from outside of steps take effect; with `control_lock` held."""
+        for change in changes:
+            control.write_shared(self.data.shared, change)
+        self.data.shared_log.extend(entries)
+        if self.live is not None and not self.live.is_over:
+            position = self.live.next_position()
+            self.live.append(SharedWritten(**position, shared=changes, shared_log=entries))
+
+    def mark_paused(self, reason: str) -> None:
+        """Make a finished job, to which work was given back, one that can be resumed."""
+        self.view.status = JobStatus.PAUSED
+        self.view.reason = reason
+
+    def _seen(self) -> JobView:
+        self.view.catch_up()
+        return self.view
+
+
+def _added(states: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = dict.fromkeys(key for state in states for key in state)
+    gathered = {key: [state[key] for state in states if key in state] for key in keys}
+    return {key: sum(values) if _are_numbers(values) else values for key, values in gathered.items()}
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

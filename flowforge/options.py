@@ -1,0 +1,31 @@
+"""The limits and numbers of a runtime, checked once."""
+
+from dataclasses import dataclass
+
+from flowforge.job_errors import RuntimeOptionError
+
+__all__ = ["RuntimeOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """How large a runtime's pool is, and how much it remembers; RuntimeOptionError for what cannot be."""
+
+    thread_pool_size: int = 16
+    """How many handlers may run on threads at once; a hard limit. Threads are started as they are needed."""
+    max_history: int = 10_000
+    """Records that each job remembers."""
+    max_outputs: int = 100_000
+    """Payloads that each job keeps per output."""
+    max_finished_jobs: int = 10_000
+    """Finished jobs that `get_job` and `list_jobs` know; the oldest are let go."""
+    shutdown_timeout: float = 10.0
+    """Seconds that an exit of the interpreter, or of the `with` block, waits for jobs to end."""
+
+    def __post_init__(self) -> None:
+        for name in ("thread_pool_size", "max_history", "max_outputs", "max_finished_jobs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise RuntimeOptionError(name, value, "Give a whole number, 1 or more.")
+        if isinstance(self.shutdown_timeout, bool) or not self.shutdown_timeout >= 0:
+            raise RuntimeOptionError("shutdown_timeout", self.shutdown_timeout, "Give seconds, 0 or more.")

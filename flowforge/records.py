@@ -1,0 +1,219 @@
+"""What can happen in a job, as data: messages and the numbered records of its log.
+
+A record is a fact, written once, in the critical section in which it takes effect. Folding a job's records from the
+first on gives all that is known about it; no user code is called for that.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flowforge.structs import Struct
+
+__all__ = [
+    "RECORD_VERSION",
+    "DeadLetterPurged",
+    "DeadLetterRequeued",
+    "Delivery",
+    "Destination",
+    "ErrorInfo",
+    "JobMoved",
+    "JobStarted",
+    "Message",
+    "MessageGivenUp",
+    "MessagePosted",
+    "Output",
+    "Record",
+    "RetryScheduled",
+    "RoutineRestarted",
+    "SharedChange",
+    "SharedWritten",
+    "StepCommitted",
+    "StepFailed",
+]
+
+RECORD_VERSION = 1
+"""Raised whenever a record changes its shape."""
+
+
+class Message(Struct, frozen=True):
+    """One payload on its way to one slot."""
+
+    id: int
+    """Derived from the message that caused it, so a step that runs again emits the same ids."""
+    job: str
+    source: str
+    """`routine.event`, or `""` for what comes from outside."""
+    payload: dict[str, Any]
+    at: float
+    """Seconds since the epoch when it was committed."""
+    correlation: int = 0
+    """The id of the entry message it descends from; 0 for an entry itself."""
+    causation: int = 0
+    """The id of the message whose step emitted it; 0 for an entry."""
+    attempt: int = 0
+    """How many attempts at it have failed since it last made progress."""
+    progress: int = 0
+    """How many messages and yields steps called with it have committed: where the numbering of the next goes on."""
+    trace: str | None = None
+    key: str | None = None
+    """The sender's key of a message posted from outside."""
+
+    @property
+    def headers(self) -> Mapping[str, int | str | None]:
+        """Correlation, causation and trace, as a mapping."""
+        return {"correlation": self.correlation, "causation": self.causation, "trace": self.trace}
+
+
+class Destination(Struct, frozen=True):
+    """A slot of a routine."""
+
+    routine: str
+    slot: str
+
+
+class Delivery(Struct, frozen=True):
+    """A message put into a slot."""
+
+    to: Destination
+    message: Message
+
+
+class Output(Struct, frozen=True):
+    """A payload that left the job: by an event without a connection, or by `send_output`."""
+
+    name: str
+    """`routine.event`, or the output type given to `send_output`."""
+    payload: dict[str, Any]
+    is_event: bool = True
+
+
+class SharedChange(Struct, frozen=True):
+    """The value that a step left under one key of `shared_data`."""
+
+    key: str
+    value: Any = None
+    is_deleted: bool = False
+
+
+class ErrorInfo(Struct, frozen=True):
+    """An exception as text; never the object."""
+
+    type: str
+    text: str
+    traceback: str
+    cause: str | None = None
+
+
+class Record(Struct, frozen=True, tag=True, kw_only=True):
+    """A fact in a job's log."""
+
+    position: int
+    """1 for the job's first record, then without a gap."""
+    at: float
+    """Seconds since the epoch."""
+    epoch: int
+    """The job's control epoch in which it was committed."""
+
+
+class StepCommitted(Record, frozen=True, tag=True, kw_only=True):
+    """A step returned, or reached a yield: all its effects, taken together."""
+
+    routine: str
+    replica: int
+    slot: str
+    messages: tuple[Message, ...]
+    """What the step was called with; one, but for an activation of a policy."""
+    is_final: bool
+    """Whether the messages are consumed; False for the yield of a generator."""
+    duration: float
+    queued: float
+    """Seconds between the first message's commit and the call."""
+    deliveries: tuple[Delivery, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    state: tuple[Any, ...] = ()
+    """Changes of the routine's own state, as the tracked containers report them."""
+    shared: tuple[SharedChange, ...] = ()
+    shared_log: tuple[Any, ...] = ()
+
+
+class StepFailed(Record, frozen=True, tag=True, kw_only=True):
+    """An attempt raised; it left nothing but this."""
+
+    routine: str
+    replica: int
+    slot: str
+    messages: tuple[Message, ...]
+    """With their attempts already raised by one."""
+    duration: float
+    queued: float
+    error: ErrorInfo
+
+
+class RetryScheduled(Record, frozen=True, tag=True, kw_only=True):
+    """The supervisor answered a failed step with another attempt."""
+
+    routine: str
+    replica: int
+    delay: float
+    due: float
+
+
+class MessageGivenUp(Record, frozen=True, tag=True, kw_only=True):
+    """The supervisor answered a failed step with SKIP or CONTINUE, or a join was drained: a dead letter."""
+
+    routine: str
+    slot: str
+    messages: tuple[Message, ...]
+    strategy: str
+    """`skip`, `continue` or `unmatched`."""
+    error: ErrorInfo | None
+
+
+class MessagePosted(Record, frozen=True, tag=True, kw_only=True):
+    """Input from outside, or from a handler's `post`."""
+
+    delivery: Delivery
+
+
+class SharedWritten(Record, frozen=True, tag=True, kw_only=True):
+    """Shared data was changed from outside of steps."""
+
+    shared: tuple[SharedChange, ...] = ()
+    shared_log: tuple[Any, ...] = ()
+
+
+class DeadLetterRequeued(Record, frozen=True, tag=True, kw_only=True):
+    """A dead letter went back to its slot."""
+
+    letter: str
+    deliveries: tuple[Delivery, ...]
+
+
+class DeadLetterPurged(Record, frozen=True, tag=True, kw_only=True):
+    """A dead letter was thrown away on request."""
+
+    letter: str
+
+
+class RoutineRestarted(Record, frozen=True, tag=True, kw_only=True):
+    """The supervisor gave a broken actor a fresh instance with the committed state."""
+
+    routine: str
+    replica: int
+    error: ErrorInfo
+
+
+class JobStarted(Record, frozen=True, tag=True, kw_only=True):
+    """The job exists, with its entry messages."""
+
+    flow: str
+    deliveries: tuple[Delivery, ...]
+
+
+class JobMoved(Record, frozen=True, tag=True, kw_only=True):
+    """The job changed its status: paused, running again, completed, failed or cancelled."""
+
+    status: str
+    reason: str = ""
+    error: ErrorInfo | None = None
+    routine: str | None = None

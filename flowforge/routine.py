@@ -1,0 +1,282 @@
+"""Routine: what a user subclasses; it declares slots and events, and its handlers do the work."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from abc import ABCMeta
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from flowforge.activation_policies import policy_from
+from flowforge.error_handler import ErrorHandler, ErrorStrategy
+from flowforge.event import Event
+from flowforge.routine_errors import (
+    AttributeSetInStepError,
+    DuplicateNameError,
+    ForeignStepError,
+    OutsideStepError,
+    RoutineOptionError,
+)
+from flowforge.slot import MergeStrategy, Slot
+from flowforge.step_context import CURRENT_STEP, StepContext
+
+if TYPE_CHECKING:
+    from flowforge.activation_policies import ActivationPolicy
+
+__all__ = ["Logic", "Routine", "Routine2"]
+
+Logic = Callable[[dict[str, list[dict[str, Any]]], Mapping[str, Any], Any], Any]
+"""`logic(slot_data, policy_message, job_state)`."""
+
+_EMIT_REMEDY = "Emit while the handler runs; a thread or task that may outlive it should hand its result back to the handler."
+_STATE_REMEDY = "Read it while a handler of the routine runs, or ask the JobState."
+
+
+class _RoutineType(ABCMeta):
+    """Notes, once a constructor has returned, what it was called with and what it left."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        routine = super().__call__(*args, **kwargs)
+        routine._note_construction(args, kwargs)
+        return routine
+
+
+class Routine(metaclass=_RoutineType):
+    """A node of a flow: it receives data on slots and sends it on events.
+
+    The object that is added to a flow is a template. Each job gets an instance of its own, built by the same
+    class with the same arguments, then given what was set on the template afterwards. What counts lives in
+    `self.state`; inside a step, attributes cannot be assigned, except those named in `transient`.
+    """
+
+    transient: ClassVar[Iterable[str]] = frozenset()
+    """Attributes that steps may assign: neither rolled back nor kept."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, Slot] = {}
+        self.events: dict[str, Event] = {}
+        self.logic: Logic | None = None
+        self.activation_policy: ActivationPolicy | None = None
+        self.error_handler: ErrorHandler | None = None
+        self.step_timeout: float | None = None
+        self.concurrency = 1
+        self.is_ordered = True
+        self._config: dict[str, Any] = {}
+        self._initial_state: dict[str, Any] = {}
+        self._routine_id: str | None = None
+        self._latest_state: Callable[[], dict[str, Any]] | None = None
+        self.__dict__.setdefault("_shapes", {})
+
+    def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        call = getattr(self, "__call__", None)  # noqa: B004 - the method is wanted, not the question
+        if call is not None and "trigger" not in self.slots and len(self.slots) != 1:
+            self.define_slot("trigger", handler=call)
+        self.constructor = (args, kwargs)
+        self._constructed = {**self.__dict__, "slots": dict(self.slots), "events": dict(self.events)}
+
+    def __setattr__(self, name: str, value: object) -> None:
+        step = CURRENT_STEP.get()
+        if step is not None and step.is_open and "_constructed" in self.__dict__ and name not in self.transient:
+            raise AttributeSetInStepError(name, self.name)
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    def routine_id(self) -> str | None:
+        """Its id in the flow it was added to; None before."""
+        return self._routine_id
+
+    @property
+    def name(self) -> str:
+        """What messages call it: its id, or its class before it has one."""
+        return self._routine_id or type(self).__name__
+
+    # Slots and events
+
+    def define_slot(
+        self,
+        name: str,
+        handler: Callable[..., Any] | None = None,
+        merge_strategy: MergeStrategy = "override",
+        max_queue_length: int = 1000,
+        watermark: float = 0.8,
+    ) -> Slot:
+        """Declare an input; `handler` is called with each payload unless the routine has a logic."""
+        if name in self.slots:
+            raise DuplicateNameError("a slot", name, self.name)
+        slot = Slot(name, handler, merge_strategy, max_queue_length, watermark, shapes=self._shapes)
+        self.slots[name] = slot
+        return slot
+
+    add_slot = define_slot
+
+    def define_event(self, name: str, output_params: Iterable[str] | None = None) -> Event:
+        """Declare an output; `output_params` names the keys its payloads have, for checks when a flow is validated."""
+        if name in self.events:
+            raise DuplicateNameError("an event", name, self.name)
+        event = self.events[name] = Event(name, output_params)
+        return event
+
+    add_event = define_event
+
+    # Inside a step
+
+    def emit(self, event: str, /, **data: Any) -> None:
+        """Send `data` on `event` when this step commits; only while the handler runs.
+
+        Raises OutsideStepError, ForeignStepError for another routine's event, UnknownEventError.
+        """
+        step = CURRENT_STEP.get()
+        if step is None or not step.is_open:
+            raise OutsideStepError(f"The event {event!r}", self.name, _EMIT_REMEDY)
+        if not step.owns(self):
+            raise ForeignStepError(event, self.name, step.routine_id)
+        step.emit(event, data)
+
+    def send_output(self, output_type: str, /, **data: Any) -> None:
+        """Hand `data` to the job's output handler and output log when this step commits."""
+        self._step(f"The output {output_type!r}", _EMIT_REMEDY).send_output(output_type, data)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The routine's state: changes inside a step take effect with it; in a constructor, the initial state."""
+        step = CURRENT_STEP.get()
+        if step is not None and step.is_open and step.owns(self):
+            return step.state
+        return self._initial_state
+
+    @state.setter
+    def state(self, values: Mapping[str, Any]) -> None:
+        state = self.state
+        state.clear()
+        state.update(values)
+
+    _stats = state
+
+    def stats(self) -> dict[str, Any]:
+        """A copy of the state: of this step, or of the most recently started job, or what a job would start with."""
+        step = CURRENT_STEP.get()
+        if step is not None and step.is_open and step.owns(self):
+            return copy.deepcopy(step.state)
+        if self._latest_state is not None:
+            return self._latest_state()
+        return copy.deepcopy(self._initial_state)
+
+    def get_stat(self, key: str, default: Any = None) -> Any:
+        """One value of the state."""
+        return self.stats().get(key, default) if CURRENT_STEP.get() is None else self.state.get(key, default)
+
+    def set_stat(self, key: str, value: Any) -> None:
+        """Set one value of the state."""
+        self.state[key] = value
+
+    def increment_stat(self, key: str, amount: float = 1) -> Any:
+        """Add to a number in the state, from 0 if it is not there; the new value."""
+        state = self.state
+        value = state[key] = state.get(key, 0) + amount
+        return value
+
+    def reset_stats(self) -> None:
+        """Empty the state."""
+        self.state.clear()
+
+    @property
+    def job_state(self) -> Any:
+        """The JobState of the job that this step belongs to."""
+        return self._step("The job_state", _STATE_REMEDY).job_state
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled, or this step's time is over; a long handler should look and return."""
+        step = CURRENT_STEP.get()
+        return step is not None and step.is_cancelled
+
+    def now(self) -> float:
+        """Seconds since the epoch by the runtime's clock, so that a simulation can decide it."""
+        step = CURRENT_STEP.get()
+        return time.time() if step is None else step.now()
+
+    @property
+    def random(self) -> random.Random:
+        """Random numbers that are the same on every attempt at a message."""
+        return self._step("The random", "Use it while a handler of the routine runs.").random
+
+    def idempotency_key(self) -> str:
+        """A text for an external effect: the same on every attempt and after a crash, another for each call in a step."""
+        return self._step("The idempotency_key", "Ask for it while a handler of the routine runs.").idempotency_key()
+
+    def _step(self, what: str, remedy: str) -> StepContext:
+        step = CURRENT_STEP.get()
+        if step is None or not step.is_open:
+            raise OutsideStepError(what, self.name, remedy)
+        return step
+
+    # Options
+
+    def set_config(self, **values: Any) -> None:
+        """Set static parameters; they are kept with the flow, not with the job."""
+        self._config.update(values)
+
+    def get_config(self, key: str, default: Any = None) -> Any:
+        """One static parameter."""
+        return self._config.get(key, default)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The static parameters."""
+        return self._config
+
+    def set_logic(self, logic: Logic) -> None:
+        """Call `logic(slot_data, policy_message, job_state)` per activation, instead of slot handlers."""
+        if not callable(logic):
+            raise RoutineOptionError("logic", logic, self.name, "Give a function (slot_data, policy_message, job_state).")
+        self.logic = logic
+
+    def set_activation_policy(self, policy: ActivationPolicy | Callable[..., Any]) -> None:
+        """Decide when, and with which of the waiting payloads, the logic is called; immediate by default."""
+        self.activation_policy = policy_from(policy)
+
+    def set_error_handler(self, handler: ErrorHandler) -> None:
+        """Answer this routine's errors by `handler`, before the flow's is asked."""
+        if not isinstance(handler, ErrorHandler):
+            raise RoutineOptionError("error handler", handler, self.name, "Give an ErrorHandler(...).")
+        self.error_handler = handler
+
+    def set_as_optional(self, strategy: ErrorStrategy | str = ErrorStrategy.CONTINUE) -> None:
+        """Let the job go on when this routine fails."""
+        self.error_handler = ErrorHandler.optional(strategy)
+
+    def set_as_critical(self, max_retries: int = 3, retry_delay: float = 1.0, retry_backoff: float = 2.0) -> None:
+        """Try this routine again, then fail the job."""
+        self.error_handler = ErrorHandler.critical(
+            max_retries=max_retries, retry_delay=retry_delay, retry_backoff=retry_backoff
+        )
+
+    def set_timeout(self, timeout: float | None) -> None:
+        """Fail a step that takes longer than `timeout` seconds; an async handler is cancelled, a thread cannot be."""
+        if timeout is not None and not timeout > 0:
+            raise RoutineOptionError("timeout", timeout, self.name, "Give seconds above 0, or None for no limit.")
+        self.step_timeout = timeout
+
+    def set_concurrency(self, n: int, ordered: bool = True) -> None:
+        """Run `n` replicas behind the slots, each with its own instance and state; `ordered` commits in input order."""
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise RoutineOptionError("concurrency", n, self.name, "Give a whole number of replicas, 1 or more.")
+        self.concurrency = n
+        self.is_ordered = ordered
+
+    # Hooks
+
+    def on_start(self) -> Any:
+        """Open what the handlers need; runs in the actor before its first message, may be async and set attributes."""
+
+    def on_stop(self) -> Any:
+        """Close what `on_start` opened; runs in the actor after its last message, may be async."""
+
+
+Routine2 = Routine
+"""The first name of Routine."""

@@ -1,0 +1,452 @@
+"""Runtime: runs any number of jobs side by side, on a pool of threads that it owns.
+
+Guarantees:
+
+- `exec` returns once the job exists; jobs share nothing but the pool, and two runtimes share nothing.
+- A job is known to `get_job` from before its first step until it is let go as one of too many finished ones.
+- After `shutdown` no thread of the runtime is left, unless a handler still held one at the deadline.
+- Lock order: the runtime's lock is taken last, and no user code runs under it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import uuid
+import weakref
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any, Self
+
+from actors.pooled_dispatcher import PooledDispatcher
+from actors.registry import Registry
+from actors.turn_context import TURN_DEPTH
+from flowforge._engine import control
+from flowforge._engine.control import StillRunning, check_payload
+from flowforge._engine.job import Job
+from flowforge._engine.job_data import JobData
+from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
+from flowforge._engine.step import Step
+from flowforge._engine.view import JobView
+from flowforge.flow_graph import FlowGraph
+from flowforge.flow_registry import FlowRegistry
+from flowforge.job_errors import (
+    DuplicateJobError,
+    JobFinishedError,
+    NoCursorError,
+    RuntimeClosedError,
+    SlotQueueFullError,
+    UnknownTargetError,
+    WaitInStepError,
+    WrongFlowError,
+    WrongStateError,
+)
+from flowforge.job_state import JobState
+from flowforge.job_status import FINISHED, JobStatus
+from flowforge.options import RuntimeOptions
+from flowforge.output_handler import OutputHandler, OutputPump, OutputRecord
+from flowforge.records import Delivery, Destination, Record, StepCommitted
+from flowforge.step_context import CURRENT_STEP
+from flowforge.stores.codec import Codec
+from flowforge.stores.memory import MemoryLog
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from actors.dispatcher import Dispatcher
+
+__all__ = ["Runtime", "RuntimeStatistics"]
+
+logger = logging.getLogger("flowforge")
+
+
+class RuntimeStatistics:
+    """What a runtime holds at one moment."""
+
+    __slots__ = ("dispatcher", "jobs", "steps_still_running")
+
+    def __init__(self, jobs: dict[str, int], steps_still_running: tuple[StillRunning, ...], dispatcher: object) -> None:
+        self.jobs = jobs
+        """How many jobs have each status."""
+        self.steps_still_running = steps_still_running
+        """Abandoned steps whose threads have not come back."""
+        self.dispatcher = dispatcher
+        """The dispatcher's own figures."""
+
+    def __repr__(self) -> str:
+        return f"RuntimeStatistics(jobs={self.jobs!r}, steps_still_running={self.steps_still_running!r})"
+
+
+class Runtime:
+    """Where jobs live: create one, `exec` flows on it, and shut it down, or use it in a `with` block.
+
+    Every method may be called from any thread; those that wait may not be called inside handlers. A handler may call
+    `exec` and `post`: they take effect when its step commits.
+    """
+
+    def __init__(
+        self,
+        thread_pool_size: int = 16,
+        registry: FlowRegistry | None = None,
+        *,
+        options: RuntimeOptions | None = None,
+        dispatcher: Dispatcher | None = None,
+        codec: Codec | None = None,
+    ) -> None:
+        self.options = options or RuntimeOptions(thread_pool_size=thread_pool_size)
+        self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(self.options.thread_pool_size)
+        self.codec = codec or Codec()
+        self.registry = Registry()
+        self.log = MemoryLog()
+        self.records_per_look = 64
+        self._flows = registry
+        self._lock = Lock()
+        self._jobs: dict[str, JobState] = {}
+        self._plans: dict[str, FlowPlan] = {}
+        self._timeouts: dict[str, float | None] = {}
+        self._finished: dict[str, None] = {}
+        self._pumps: dict[str, OutputPump] = {}
+        self._idle = Event()
+        self._idle.set()
+        self._running = 0
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown(timeout=self.options.shutdown_timeout)
+
+    # Starting
+
+    def exec(
+        self,
+        flow_or_name: FlowGraph | str,
+        entry_routine_id: str | None = None,
+        entry_params: dict[str, Any] | None = None,
+        entry_slot: str | None = None,
+        job_state: JobState | None = None,
+        job_id: str | None = None,
+        keep_alive: bool = False,
+        *,
+        timeout: float | None = None,
+    ) -> JobState:
+        """Start a job and return at once; given a job state, go on with that job.
+
+        `keep_alive` keeps it open for posts until its `close`. `timeout` seconds fail it, pauses not counted; the
+        flow's own by default. Raises what is wrong with the flow, the entry or the parameters before anything runs.
+        """
+        flow = self._flow(flow_or_name)
+        if job_state is not None:
+            self._resume(job_state, flow)
+            return job_state
+        self._check_open("start a job")
+        plan = plan_of(flow)
+        entries = self._entries(plan, entry_routine_id, entry_slot)
+        payload = check_payload({} if entry_params is None else entry_params, f"the entry of the flow {flow.flow_id!r}")
+        data = JobData(job_id or uuid.uuid4().hex, flow.flow_id, is_kept_alive=keep_alive)
+        state = self._new_state(data)
+        with self._lock:
+            if data.job_id in self._jobs:
+                raise DuplicateJobError(data.job_id)
+            self._jobs[data.job_id] = state
+        try:
+            job = self._build(state, plan, timeout if timeout is not None else flow.timeout)
+        except BaseException:
+            with self._lock:
+                del self._jobs[data.job_id]
+            raise
+        flow.note_job(state)
+        at = self.dispatcher.clock.now()
+        deliveries = tuple(
+            Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
+            for entry, lane in entries
+        )
+        self._begin(job, deliveries)
+        return state
+
+    def resume_job(self, job: JobState | str) -> JobState:
+        """Go on with a paused or failed job of this runtime, and return at once."""
+        state = self._state(job)
+        return self._resume(state, None)
+
+    def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
+        self._check_open("resume a job")
+        if not state.is_resting or state.status not in {JobStatus.PAUSED, JobStatus.FAILED}:
+            remedy = "A job that runs goes on by itself." if not state.is_resting else "Start a new job."
+            if state.status is not JobStatus.PENDING:
+                raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
+        plan = self._plans[state.job_id] if flow is None else plan_of(flow)
+        if state.flow_id != plan.flow_id:
+            raise WrongFlowError(state.job_id, state.flow_id, plan.flow_id)
+        _check_fit(state, plan)
+        if state.status is JobStatus.FAILED:
+            _reset_attempts(state.data)
+        with self._lock:
+            known = self._jobs.setdefault(state.job_id, state)
+            if known is not state and not known.is_resting:
+                raise DuplicateJobError(state.job_id)
+            self._jobs[state.job_id] = state
+            self._finished.pop(state.job_id, None)
+        timeout = self._timeouts.get(state.job_id) if flow is None else flow.timeout
+        job = self._build(state, plan, timeout)
+        if flow is not None:
+            flow.note_job(state)
+        self._begin(job, None)
+        return state
+
+    def reopen(self, state: JobState) -> None:
+        """Run a finished job again, to which a dead letter was given back; if the runtime has gone, leave it paused."""
+        if self._is_closed:
+            state.mark_paused("A dead letter was requeued.")
+            return
+        plan = self._plans[state.job_id]
+        with self._lock:
+            self._jobs[state.job_id] = state
+            self._finished.pop(state.job_id, None)
+        self._begin(self._build(state, plan, self._timeouts.get(state.job_id)), None)
+
+    def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
+        context = contextvars.copy_context()
+        context.run(CURRENT_STEP.set, None)
+        context.run(TURN_DEPTH.set, 1)
+        self._plans[state.job_id] = plan
+        self._timeouts[state.job_id] = timeout
+        return Job(self, plan, state.data, state.view, state, context)
+
+    def _begin(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
+        state = job.job_state
+        assert isinstance(state, JobState)
+        for routine in job.plan.routines:
+            routine.template.__dict__["_latest_state"] = _reader(weakref.ref(state), routine.id)
+        with self._lock:
+            self._running += 1
+            self._idle.clear()
+        state.live = job
+        state.view.is_live = True
+
+        def begin() -> None:
+            with job.lock:
+                job.begin(deliveries)
+
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open:
+            step.do_after_commit(begin)
+        else:
+            begin()
+
+    def _new_state(self, data: JobData) -> JobState:
+        view = JobView(data.job_id, self.options.max_history, self.options.max_outputs)
+        return JobState(data, view, self.codec)
+
+    def _entries(self, plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
+        chosen = plan.entries() if routine is None else [plan.routine(routine)]
+        return [(entry, entry.entry_lane(slot)) for entry in chosen]
+
+    def _flow(self, flow_or_name: FlowGraph | str) -> FlowGraph:
+        if isinstance(flow_or_name, FlowGraph):
+            return flow_or_name
+        flows = self._flows if self._flows is not None else FlowRegistry.get_instance()
+        return flows.get(flow_or_name)
+
+    def _check_open(self, asked: str) -> None:
+        if self._is_closed:
+            raise RuntimeClosedError(asked)
+
+    # Feeding
+
+    def post(
+        self,
+        job: JobState | str,
+        routine: str,
+        slot: str | None,
+        payload: dict[str, Any],
+        *,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Put a message into a slot of a running job; of several posts with one key, one is taken.
+
+        A full slot is waited for, at most `timeout` seconds, then SlotQueueFullError. Inside a handler it is buffered
+        and does not wait. JobFinishedError if the job rests.
+        """
+        state = self._state(job)
+        values = check_payload(payload, f"the slot {routine}.{slot}")
+        live = state.live
+        if live is None or live.is_over:
+            raise JobFinishedError(state.job_id, state.status, "take a post", "Start it with keep_alive=True, or resume it.")
+        live.plan.routine(routine).entry_lane(slot)
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open:
+            step.do_after_commit(lambda: self._post_now(live, routine, slot, values, key))
+            return
+        deadline = None if timeout is None else self.dispatcher.clock.monotonic() + timeout
+        while (room := control.try_post(live, routine, slot, values, key)) is not None:
+            left = None if deadline is None else deadline - self.dispatcher.clock.monotonic()
+            if (left is not None and left <= 0) or not self.dispatcher.wait_for(room, left):
+                control.forget_waiter(live, room)
+                plan = live.plan.routine(routine)
+                limit = plan.slots[plan.entry_lane(slot)].max_queue_length
+                raise SlotQueueFullError(f"{routine}.{slot}", limit, timeout or 0.0)
+            if live.is_over:
+                raise JobFinishedError(state.job_id, state.status, "take a post", "Resume it first.")
+
+    def _post_now(
+        self, live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None
+    ) -> None:
+        control.try_post(live, routine, slot, values, key, is_bounded=False)
+
+    # Looking
+
+    def get_job(self, job_id: str) -> JobState | None:
+        """The job of that id; None if this runtime has none, or has let it go."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
+        """The jobs that this runtime knows, oldest first, of one status or flow if given."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        if status is not None:
+            status = JobStatus(status)
+        return [job for job in jobs if status in {None, job.status} and flow_id in {None, job.flow_id}]
+
+    def statistics(self) -> RuntimeStatistics:
+        """A frozen account of what it holds."""
+        jobs = self.list_jobs()
+        counts: dict[str, int] = {}
+        for job in jobs:
+            counts[job.status.value] = counts.get(job.status.value, 0) + 1
+        stuck = [s for job in jobs if job.live is not None and job.live.stuck for s in control.still_running(job.live)]
+        statistics = getattr(self.dispatcher, "statistics", None)
+        return RuntimeStatistics(counts, tuple(stuck), statistics() if statistics is not None else None)
+
+    # Steering
+
+    def cancel_job(self, job: JobState | str, reason: str = "") -> list[StillRunning]:
+        """End a job for good; returns its steps that still run, whose effects will be refused."""
+        return self._state(job).cancel(reason)
+
+    def pause_job(
+        self, job: JobState | str, reason: str = "", checkpoint: Any = None, timeout: float | None = None
+    ) -> list[StillRunning]:
+        """Let running steps finish, start no other, and wait until the job rests with all its messages.
+
+        After `timeout` seconds async handlers are cancelled, and steps that still hold a thread are returned; the job
+        is paused as soon as they end. Inside a step it returns at once and acts after the commit.
+        """
+        state = self._state(job)
+        live = state.live
+        if live is None or live.is_over:
+            return []
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open:
+            step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
+            return []
+        control.request_pause(live, reason, checkpoint)
+        if self.dispatcher.wait_for(live.rested, timeout):
+            return []
+        return control.interrupt_async_steps(live)
+
+    def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
+        """Wait until every job rests; False after `timeout` seconds."""
+        if CURRENT_STEP.get() is not None:
+            raise WaitInStepError("of the runtime")
+        return self.dispatcher.wait_for(self._idle, timeout)
+
+    def shutdown(self, wait: bool = True, timeout: float | None = None) -> bool:
+        """Take no more jobs, close those that are kept alive, and wait for all to rest; then end the threads.
+
+        What still runs after `timeout` seconds, or at once if `wait` is false, is paused where it stands: nothing of
+        it is lost, and its steps' late results are refused. False if some step still held its thread at the end.
+        """
+        if CURRENT_STEP.get() is not None:
+            raise WaitInStepError("of the runtime")
+        self._is_closed = True
+        jobs = [job for job in self.list_jobs() if not job.is_resting]
+        for job in jobs:
+            job.close()
+        if wait:
+            self.dispatcher.wait_for(self._idle, timeout)
+        for job in jobs:
+            if job.live is not None:
+                control.halt(job.live)
+        if not wait:
+            timeout = 0.0
+        with self._lock:
+            pumps, self._pumps = list(self._pumps.values()), {}
+        for pump in pumps:
+            pump.close(timeout)
+        return self.dispatcher.shutdown(timeout=timeout)
+
+    def _state(self, job: JobState | str) -> JobState:
+        state = self.get_job(job if isinstance(job, str) else job.job_id)
+        if state is None or (isinstance(job, JobState) and state is not job):
+            raise UnknownTargetError("job in this runtime named", job if isinstance(job, str) else job.job_id, ())
+        return state
+
+    # For its jobs
+
+    def timeout_of(self, job: Job) -> float | None:
+        """Seconds that a job may run."""
+        return self._timeouts.get(job.id)
+
+    def note_rest(self, job: Job) -> None:
+        """A job's run has ended."""
+        state = job.job_state
+        assert isinstance(state, JobState)
+        is_finished = state.status in FINISHED
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+            if is_finished:
+                self._finished[job.id] = None
+                if len(self._finished) > self.options.max_finished_jobs:
+                    oldest = next(iter(self._finished))
+                    del self._finished[oldest]
+                    for table in (self._jobs, self._plans, self._timeouts):
+                        table.pop(oldest, None)
+
+    def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
+        """Have the outputs of a job handled on a thread of their own."""
+        state = job.job_state
+        assert isinstance(state, JobState)
+        if handler is None:
+            return
+        pump = OutputPump(handler, f"flowforge-outputs-{job.id[:8]}")
+        with self._lock:
+            self._pumps[job.id] = pump
+        state.view.add_listener(lambda record: _pump_outputs(pump, job.id, record))
+
+
+def _pump_outputs(pump: OutputPump, job_id: str, record: Record) -> None:
+    if isinstance(record, StepCommitted):
+        for output in record.outputs:
+            if not output.is_event:
+                pump.put(OutputRecord(job_id, record.routine, output.name, output.payload, record.at))
+
+
+def _reader(state: weakref.ref[JobState], routine_id: str) -> Any:
+    def read() -> dict[str, Any]:
+        job = state()
+        return {} if job is None else job.get_routine_state(routine_id, {})
+
+    return read
+
+
+def _check_fit(state: JobState, plan: FlowPlan) -> None:
+    for routine, slot in state.data.pending:
+        if routine not in plan.by_id:
+            raise WrongStateError(state.job_id, f"messages wait for the routine {routine!r}, which the flow does not have")
+        if slot not in plan.by_id[routine].lanes:
+            raise WrongStateError(state.job_id, f"messages wait in the slot {routine}.{slot}, which the flow does not have")
+    for routine in state.data.lacks_cursor:
+        raise NoCursorError(routine, "resumed")
+
+
+def _reset_attempts(data: JobData) -> None:
+    for messages in data.pending.values():
+        messages[:] = [control.without_attempts(message) for message in messages]
+    data.retries.clear()

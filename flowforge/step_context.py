@@ -1,0 +1,64 @@
+"""The step that the calling code belongs to: what `emit`, state and job context resolve to."""
+
+import contextvars
+import random
+from typing import Any, Protocol
+
+__all__ = ["CURRENT_STEP", "StepContext"]
+
+
+class StepContext(Protocol):
+    """What the engine's step offers to the routine whose handler it calls; for that handler's thread or task only."""
+
+    @property
+    def is_open(self) -> bool:
+        """False once the step has ended; whatever still refers to it then is too late."""
+        ...
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The routine's state, tracked; changes take effect with the step."""
+        ...
+
+    @property
+    def job_state(self) -> Any:
+        """The job's JobState."""
+        ...
+
+    @property
+    def routine_id(self) -> str:
+        """The id of the routine in its flow."""
+        ...
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether this step's effects will be refused: its job was cancelled, or its time is over."""
+        ...
+
+    @property
+    def random(self) -> random.Random:
+        """Seeded by what the step was called with, so every attempt draws the same numbers."""
+        ...
+
+    def owns(self, routine: object) -> bool:
+        """Whether `routine` is the one whose step this is: its instance or its template."""
+        ...
+
+    def emit(self, event: str, payload: dict[str, Any]) -> None:
+        """Buffer `payload` for all that `event` is connected to."""
+        ...
+
+    def send_output(self, name: str, payload: dict[str, Any]) -> None:
+        """Buffer `payload` for the job's output handler."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the runtime's clock."""
+        ...
+
+    def idempotency_key(self) -> str:
+        """The same text for every attempt at this call, another for each further call inside the step."""
+        ...
+
+
+CURRENT_STEP: contextvars.ContextVar[StepContext | None] = contextvars.ContextVar("flowforge_step", default=None)

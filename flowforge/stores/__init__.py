@@ -1,0 +1,3 @@
+"""Where records and values are kept."""
+
+__all__: list[str] = []

@@ -1,0 +1,8 @@
+"""The one door to msgspec: records, messages and the bytes they become."""
+
+from msgspec import MsgspecError, Struct
+from msgspec.msgpack import Decoder as MsgpackDecoder
+from msgspec.msgpack import Encoder as MsgpackEncoder
+from msgspec.msgpack import Ext
+
+__all__ = ["Ext", "MsgpackDecoder", "MsgpackEncoder", "MsgspecError", "Struct"]

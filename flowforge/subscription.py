@@ -1,0 +1,83 @@
+"""A numbered stream of a job's records for one reader."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flowforge.records import JobMoved, Record
+
+if TYPE_CHECKING:
+    from flowforge._engine.view import JobView
+
+__all__ = ["Lagged", "Subscription"]
+
+
+class Lagged:
+    """Says that records were let go before this reader came to them."""
+
+    __slots__ = ("first", "last")
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first
+        self.last = last
+
+    def __repr__(self) -> str:
+        return f"Lagged(first={self.first}, last={self.last})"
+
+
+class Subscription(Iterator[Record | Lagged]):
+    """Iterates over a job's records in the order of their positions, without a gap, and ends when the job rests.
+
+    Where records were let go, because of the history's limit or because this reader is slow, one `Lagged` stands in
+    their place. `next` waits for the next record; any number of readers may subscribe; one thread reads each.
+    """
+
+    def __init__(self, view: JobView, from_position: int, max_waiting: int) -> None:
+        self._view = view
+        self._next = from_position
+        self._max_waiting = max_waiting
+        self._waiting: deque[Record] = deque()
+        self._arrived = threading.Condition()
+        self._has_ended = False
+        with view.lock:
+            view.catch_up()
+            for record in view.history:
+                if record.position >= from_position:
+                    self._put(record)
+            self._has_ended = not view.is_live
+            view.listeners.append(self._put)
+
+    def close(self) -> None:
+        """Stop receiving; what has arrived can still be read."""
+        with self._view.lock:
+            if self._put in self._view.listeners:
+                self._view.listeners.remove(self._put)
+        with self._arrived:
+            self._has_ended = True
+            self._arrived.notify_all()
+
+    def __next__(self) -> Record | Lagged:
+        with self._arrived:
+            while not self._waiting and not self._has_ended:
+                self._arrived.wait()
+            if not self._waiting:
+                raise StopIteration
+            position = self._waiting[0].position
+            if position > self._next:
+                lagged = Lagged(self._next, position - 1)
+                self._next = position
+                return lagged
+            self._next = position + 1
+            return self._waiting.popleft()
+
+    def _put(self, record: Record) -> None:
+        with self._arrived:
+            self._waiting.append(record)
+            if len(self._waiting) > self._max_waiting:
+                self._waiting.popleft()
+            if isinstance(record, JobMoved):
+                self._has_ended = record.status != "running"
+            self._arrived.notify_all()
