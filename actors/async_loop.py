@@ -19,30 +19,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from actors.async_task import CoroutineRun
+from actors.async_task import CoroutineRun, LoopTask
 from actors.clock import Clock
 from actors.errors import ActorError
 from actors.turn_context import TURN_DEPTH
 
-__all__ = ["AsyncLoop", "LoopTask"]
+__all__ = ["AsyncLoop"]
 
 logger = logging.getLogger("actors")
 
 BLOCKED_SECONDS = 1.0
 WATCH_INTERVAL = 0.25
-
-
-class LoopTask:
-    """A coroutine on the loop, for other threads."""
-
-    __slots__ = ("_cancel",)
-
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
-
-    def cancel(self) -> None:
-        """Raise CancelledError inside the coroutine soon; nothing happens if it has ended."""
-        self._cancel()
 
 
 class AsyncLoop:

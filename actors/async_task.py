@@ -8,9 +8,22 @@ from typing import Any
 
 from actors.turn_context import TURN_DEPTH
 
-__all__ = ["CoroutineRun"]
+__all__ = ["CoroutineRun", "LoopTask"]
 
 logger = logging.getLogger("actors")
+
+
+class LoopTask:
+    """A coroutine on the loop, for those who may only cancel it."""
+
+    __slots__ = ("_cancel",)
+
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self._cancel = cancel
+
+    def cancel(self) -> None:
+        """Raise CancelledError inside the coroutine soon; nothing happens if it has ended."""
+        self._cancel()
 
 
 class CoroutineRun:

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from actors.async_loop import AsyncLoop, LoopTask
+from actors.async_loop import AsyncLoop
+from actors.async_task import LoopTask
 from actors.clock import Clock, SystemClock
 from actors.dispatcher import Schedulable, TurnLimits
 from actors.errors import (

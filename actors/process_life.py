@@ -42,10 +42,8 @@ def run_at_exit(callback: Callable[[], object]) -> ExitCall:
     """Call `callback` when the main thread has ended; later registrations go first."""
     call = ExitCall(callback)
     # A thread that waits for the end of the main one cannot be ended before, so each closed dispatcher would
-    # leave one; concurrent.futures relies on this hook too. atexit comes late, and not at all in some children.
-    register: Callable[[Callable[[], object]], object] = getattr(
-        threading, "_register_atexit", atexit.register
-    )
+    # leave one; concurrent.futures relies on this hook too. In some children atexit never comes.
+    register: Callable[[Callable[[], object]], object] = getattr(threading, "_register_atexit", atexit.register)
     try:
         register(call)
     except RuntimeError:

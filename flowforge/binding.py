@@ -114,9 +114,7 @@ def _read_shape(handler: Handler) -> HandlerShape:
         parameters=tuple(parameter.name for parameter in named),
         required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
         positional=tuple(parameter.name for parameter in named if parameter.kind != parameter.KEYWORD_ONLY),
-        positional_only=tuple(
-            parameter.name for parameter in named if parameter.kind == parameter.POSITIONAL_ONLY
-        ),
+        positional_only=tuple(parameter.name for parameter in named if parameter.kind == parameter.POSITIONAL_ONLY),
         takes_all=any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters),
         kind=kind,
     )

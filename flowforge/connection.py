@@ -67,9 +67,7 @@ def _checked_mapping(mapping: object) -> dict[str, str]:
     return dict(mapping)
 
 
-def read_ends(
-    source: str, event: str, target: str | None = None, slot: str | None = None
-) -> tuple[str, str, str, str]:
+def read_ends(source: str, event: str, target: str | None = None, slot: str | None = None) -> tuple[str, str, str, str]:
     """Read both ends from four names, or from the two texts `a.output` and `b.input`.
 
     Raise `IllegalEndError` for anything between the two.

@@ -28,6 +28,4 @@ def _checked_params(name: str, output_params: object) -> tuple[str, ...]:
         params = tuple(output_params)
         if all(isinstance(param, str) and param for param in params) and len(set(params)) == len(params):
             return params
-    raise OptionError(
-        f"The event {name!r}", "output_params", output_params, "Give a list of different names."
-    )
+    raise OptionError(f"The event {name!r}", "output_params", output_params, "Give a list of different names.")

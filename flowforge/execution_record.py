@@ -1,7 +1,7 @@
 """What a job did, entry by entry, as its history shows it: calls of slots, and the events they emitted."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flowforge.records import Message, MessageGivenUp, Record, StepCommitted, StepFailed
@@ -28,7 +28,7 @@ class ExecutionRecord:
     """Seconds since the epoch."""
     duration: float
     outcome: str
-    """`completed`, `yielded`, `failed`, or how a message was given up: `skipped`, `continued`, `unmatched`."""
+    """`completed`, `yielded` or `failed`; of a dead letter `skipped`, `continued` or `unmatched`."""
     attempt: int = 1
     """1 for the first attempt at the message."""
     error: str | None = None
@@ -36,8 +36,8 @@ class ExecutionRecord:
     replica: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name; the payload is a copy."""
-        return asdict(self)
+        """All fields by name; the payload is shared."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def execution_records(record: Record) -> tuple[ExecutionRecord, ...]:

@@ -13,9 +13,7 @@ def find_mistakes(routines: Mapping[str, Routine], connections: Sequence[Connect
     """List every mistake as a sentence or two: those of the routines, then those of the connections."""
     if not routines:
         return ["It has no routines. Call add_routine first."]
-    mistakes = [
-        mistake for routine_id, routine in routines.items() for mistake in _in_routine(routine_id, routine)
-    ]
+    mistakes = [mistake for routine_id, routine in routines.items() for mistake in _in_routine(routine_id, routine)]
     for connection in connections:
         mistakes.extend(_in_connection(connection, routines))
     return mistakes
@@ -30,10 +28,7 @@ def _in_routine(routine_id: str, routine: Routine) -> Iterator[str]:
     if routine.logic is not None:
         return
     if routine.activation_policy is not None:
-        yield (
-            f"The routine {routine_id!r} has an activation policy but no logic. "
-            f"Call set_logic, or drop the policy."
-        )
+        yield (f"The routine {routine_id!r} has an activation policy but no logic. Call set_logic, or drop the policy.")
     for slot in routine.slots.values():
         if slot.handler is None:
             yield (

@@ -74,9 +74,7 @@ class _FlowLike(Protocol):
 
     def add_routine(self, routine: Routine, routine_id: str) -> str: ...
 
-    def connect(
-        self, source_routine_id: str, source_event: str, *, param_mapping: Mapping[str, str]
-    ) -> Connection: ...
+    def connect(self, source_routine_id: str, source_event: str, *, param_mapping: Mapping[str, str]) -> Connection: ...
 
 
 FlowT = TypeVar("FlowT", bound=_FlowLike)
@@ -251,9 +249,7 @@ class _Reader:
         names = kept.get("retryable_exceptions")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise self._wrong("retryable_exceptions", "error handler", kept)
-        return ErrorHandler.from_dict(
-            kept, known=[self._class(name, BaseException) for name in names if ":" in name]
-        )
+        return ErrorHandler.from_dict(kept, known=[self._class(name, BaseException) for name in names if ":" in name])
 
     def _class(self, path: str, base: type[ClassT]) -> type[ClassT]:
         module, _, qualified_name = path.partition(":")
@@ -262,9 +258,7 @@ class _Reader:
         try:
             found: object = importlib.import_module(module)
         except ImportError as err:
-            raise FlowFileError(
-                self._source, f"the module of {path!r} cannot be imported ({err})", _CHANGED
-            ) from err
+            raise FlowFileError(self._source, f"the module of {path!r} cannot be imported ({err})", _CHANGED) from err
         for name in qualified_name.split("."):
             found = getattr(found, name, None)
         # Defined there, not just reachable from there: an allowed module does not allow what it imports.

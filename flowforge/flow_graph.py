@@ -252,6 +252,4 @@ def _checked_timeout(flow_id: str, timeout: float | None) -> float | None:
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if timeout is None or (is_number and 0 < timeout < math.inf):
         return timeout
-    raise OptionError(
-        f"The flow {flow_id!r}", "timeout", timeout, "Give a positive number of seconds, or None."
-    )
+    raise OptionError(f"The flow {flow_id!r}", "timeout", timeout, "Give a positive number of seconds, or None.")

@@ -47,9 +47,7 @@ class IllegalNameError(FlowForgeError):
         self.kind = kind
         self.name = name
         if isinstance(name, str) and "." in name:
-            words = (
-                "holds a dot, which separates a routine from its slots and events. Use '_' or '-' instead."
-            )
+            words = "holds a dot, which separates a routine from its slots and events. Use '_' or '-' instead."
         else:
             words = "is not a non-empty string. Give a text without a dot, such as 'input'."
         super().__init__(f"The {kind} {name!r} {words}")
@@ -60,17 +58,13 @@ class HandlerNotCallableError(FlowForgeError):
 
     def __init__(self, handler: object) -> None:
         self.handler = handler
-        super().__init__(
-            f"The handler {handler!r} cannot be called. Give a function, a method or a callable object."
-        )
+        super().__init__(f"The handler {handler!r} cannot be called. Give a function, a method or a callable object.")
 
 
 class PayloadMismatchError(FlowForgeError):
     """A payload lacks what a slot's handler requires."""
 
-    def __init__(
-        self, where: str, parameters: Sequence[str], missing: Sequence[str], keys: Sequence[str]
-    ) -> None:
+    def __init__(self, where: str, parameters: Sequence[str], missing: Sequence[str], keys: Sequence[str]) -> None:
         self.where = where
         self.parameters = tuple(parameters)
         self.missing = tuple(missing)
@@ -99,9 +93,7 @@ class MergeResultError(FlowForgeError):
     def __init__(self, slot: str, result: object) -> None:
         self.slot = slot
         self.result = result
-        super().__init__(
-            f"The merge function of slot {slot!r} returned {result!r}. Return a dict with string keys."
-        )
+        super().__init__(f"The merge function of slot {slot!r} returned {result!r}. Return a dict with string keys.")
 
 
 class ParamMappingError(FlowForgeError):
@@ -129,11 +121,7 @@ class NotARoutineError(FlowForgeError):
 
     def __init__(self, value: object) -> None:
         self.value = value
-        remedy = (
-            "Give an instance: call the class."
-            if isinstance(value, type)
-            else "Derive its class from Routine."
-        )
+        remedy = "Give an instance: call the class." if isinstance(value, type) else "Derive its class from Routine."
         super().__init__(f"{value!r} is not a routine. {remedy}")
 
 
@@ -144,8 +132,7 @@ class RoutineIdTakenError(FlowForgeError):
         self.flow_id = flow_id
         self.routine_id = routine_id
         super().__init__(
-            f"The flow {flow_id!r} already has a routine {routine_id!r}. "
-            f"Give another id, or call remove_routine first."
+            f"The flow {flow_id!r} already has a routine {routine_id!r}. Give another id, or call remove_routine first."
         )
 
 
@@ -174,8 +161,7 @@ class UnknownNameError(FlowForgeError, LookupError):
         close = difflib.get_close_matches(str(name), self.known, n=1)
         remedy = f"Did you mean {close[0]!r}? " if close else ""
         super().__init__(
-            f"The {self.owner_kind} {owner!r} has no {self.kind} {name!r}. "
-            f"{remedy}It has: {_listed(self.known)}."
+            f"The {self.owner_kind} {owner!r} has no {self.kind} {name!r}. {remedy}It has: {_listed(self.known)}."
         )
 
 
@@ -211,9 +197,7 @@ class UnknownFlowError(FlowForgeError, LookupError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = tuple(known)
-        super().__init__(
-            f"No flow is registered as {name!r}. Register it first. There is: {_listed(self.known)}."
-        )
+        super().__init__(f"No flow is registered as {name!r}. Register it first. There is: {_listed(self.known)}.")
 
 
 class ConnectionTakenError(FlowForgeError):
@@ -233,9 +217,7 @@ class FlowNameTakenError(FlowForgeError):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        super().__init__(
-            f"Another flow is registered as {name!r}. Unregister that one first, or choose another name."
-        )
+        super().__init__(f"Another flow is registered as {name!r}. Unregister that one first, or choose another name.")
 
 
 class FlowValidationError(FlowForgeError):

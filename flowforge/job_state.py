@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,11 +16,11 @@ from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
-from flowforge.execution_record import ExecutionRecord, execution_records
+from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, WaitInStepError
-from flowforge.job_state_file import load_tree, save_tree, tree_of, restore
+from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
-from flowforge.records import ErrorInfo, Output, Record, SharedChange, SharedWritten
+from flowforge.records import ErrorInfo, SharedChange, SharedWritten
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -155,9 +156,7 @@ class JobState:
     @property
     def execution_history(self) -> list[ExecutionRecord]:
         """What happened, in order; the oldest entries are let go beyond the runtime's limit."""
-        view = self._seen()
-        with view.lock:
-            return [*view.past_history, *(entry for record in view.history for entry in execution_records(record))]
+        return self._seen().entries()
 
     def get_execution_history(self, routine_id: str | None = None) -> list[ExecutionRecord]:
         """The history, or one routine's part of it."""
@@ -295,7 +294,8 @@ class JobState:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as a tree of plain data that JSON can hold; raises UnencodableValueError for what cannot be kept,
-        NoCursorError for a generator that cannot be called again, and JobFinishedError while it runs."""
+        NoCursorError for a generator that cannot be called again, and JobFinishedError while it runs.
+        """
         if not self.is_resting:
             raise JobFinishedError(self.job_id, self.status, "be saved", "Pause it first.")
         return tree_of(self)
@@ -307,14 +307,14 @@ class JobState:
         """A job from what `serialize` gave; JobStateFileError if it is not that."""
         return restore(cls, tree, codec or Codec(), "<tree>")
 
-    def save(self, path: str) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a JSON file, atomically; raises as `to_dict` does."""
         save_tree(path, self.to_dict())
 
     @classmethod
-    def load(cls, path: str, *, codec: Codec | None = None) -> Self:
+    def load(cls, path: str | os.PathLike[str], *, codec: Codec | None = None) -> Self:
         """Read a job that `save` wrote; JobStateFileError if the file is something else or cut short."""
-        return restore(cls, load_tree(path), codec or Codec(), path)
+        return restore(cls, load_tree(path), codec or Codec(), str(path))
 
     # For the engine
 
@@ -327,7 +327,7 @@ class JobState:
         """The committed shared data, to read or to change."""
         return SharedBuffer(self.data.shared, self.codec)
 
-    def copy_value(self, value: Any, path: str) -> Any:
+    def copy_value(self, value: Any, path: str | os.PathLike[str]) -> Any:
         """A checked copy of a value."""
         return self.codec.copy(value, path)
 

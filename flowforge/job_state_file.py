@@ -1,5 +1,235 @@
-from typing import Any
-def tree_of(s: Any) -> Any: ...
-def save_tree(p: Any, t: Any) -> Any: ...
-def load_tree(p: Any) -> Any: ...
-def restore(c: Any, t: Any, k: Any, p: Any) -> Any: ...
+"""A job at rest as a tree of plain data, and as a JSON file: format 1.
+
+Values that users chose (payloads, states, shared data) are in the codec's JSON form; ids are hexadecimal. The file is
+written whole or not at all. What a later version of the format adds, that version reads; this one refuses it.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from flowforge._engine.job_data import DeadLetter, JobData
+from flowforge._engine.view import JobView
+from flowforge.atomic_file import write_atomically
+from flowforge.errors import FlowForgeError
+from flowforge.execution_record import ExecutionRecord
+from flowforge.job_errors import JobStateFileError, NoCursorError
+from flowforge.job_status import JobStatus
+from flowforge.options import RuntimeOptions
+from flowforge.records import ErrorInfo, Message, Output
+from flowforge.stores.codec import Codec
+from flowforge.stores.codec_errors import UnencodableValueError
+from flowforge.stores.json_form import from_json, to_json
+
+__all__ = ["FORMAT", "load_tree", "restore", "save_tree", "tree_of"]
+
+FORMAT = 1
+"""The version of the file format that is written."""
+
+_KIND = "flowforge job state"
+_MESSAGE_FIELDS = ("job", "source", "at", "attempt", "progress", "trace", "key", "is_merged")
+_IDS = ("id", "correlation", "causation")
+
+
+class _Saved(Protocol):
+    data: JobData
+    view: JobView
+    codec: Codec
+
+
+S = TypeVar("S")
+
+
+def tree_of(job_state: _Saved) -> dict[str, Any]:
+    """All of a resting job; raises UnencodableValueError or NoCursorError for what cannot be kept."""
+    data, view, codec = job_state.data, job_state.view, job_state.codec
+    for routine in data.lacks_cursor:
+        raise NoCursorError(routine, "saved")
+
+    def keep(value: Any, path: str) -> Any:
+        return to_json(value, codec, path=path)
+
+    with view.lock:
+        view.catch_up()
+        return {
+            "kind": _KIND,
+            "format": FORMAT,
+            "job_id": data.job_id,
+            "flow_id": data.flow_id,
+            "status": view.status.value,
+            "reason": view.reason,
+            "error": _error_tree(view.error),
+            "failed_routine": view.failed_routine,
+            "epoch": data.epoch,
+            "position": data.position,
+            "entries": data.entries,
+            "letters": data.letters,
+            "elapsed": data.elapsed,
+            "is_kept_alive": data.is_kept_alive,
+            "keys": sorted(data.keys),
+            "checkpoint": keep(data.checkpoint, "checkpoint"),
+            "pending": [
+                {"routine": routine, "slot": slot, "messages": [_message_tree(m, keep, slot) for m in messages]}
+                for (routine, slot), messages in data.pending.items()
+            ],
+            "retries": data.retries,
+            "shared_data": keep(data.shared, "shared_data"),
+            "shared_log": keep(data.shared_log, "shared_log"),
+            "dead_letters": [_letter_tree(letter, keep) for letter in data.dead_letters.values()],
+            "routines": [
+                {"id": routine, "replica": replica, "tree": keep(tree, f"the state of {routine!r}")}
+                for (routine, replica), tree in view.trees.items()
+            ],
+            "facts": {name: _facts_tree(facts) for name, facts in view.routines.items()},
+            "outputs": keep(view.outputs, "outputs"),
+            "output_log": [
+                {"at": at, "routine": routine, "name": output.name, "payload": keep(output.payload, "output_log")}
+                for at, routine, output in view.output_log
+            ],
+            "outputs_dropped": view.outputs_dropped,
+            "history": [_entry_tree(entry, keep) for entry in view.entries()],
+            "history_dropped": view.history_dropped,
+        }
+
+
+def save_tree(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
+    """Write a tree to a file, atomically."""
+    write_atomically(path, json.dumps(tree, allow_nan=False, indent=1) + "\n")
+
+
+def load_tree(path: str | os.PathLike[str]) -> Any:
+    """Read the tree in a file; JobStateFileError if it is not JSON, or cut short."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as err:
+        remedy = "It is not JSON, or was cut short; load a file that JobState.save wrote."
+        raise JobStateFileError(str(path), str(err), remedy) from err
+
+
+def restore(build: Callable[[JobData, JobView, Codec], S], tree: Any, codec: Codec, path: str) -> S:
+    """The job that `tree_of` described; JobStateFileError for anything else."""
+    remedy = "Load a file that JobState.save wrote."
+    if not isinstance(tree, Mapping) or tree.get("kind") != _KIND:
+        raise JobStateFileError(path, "it is something else", remedy)
+    if tree.get("format") != FORMAT:
+        problem = f"its format is {tree.get('format')!r}, and this version reads {FORMAT!r}"
+        raise JobStateFileError(path, problem, "Load it with the version of FlowForge that wrote it.")
+    try:
+        return build(_data_of(tree, codec), _view_of(tree, codec), codec)
+    except FlowForgeError as err:
+        raise JobStateFileError(path, str(err), "Register the types it uses with the codec.") from err
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        problem = f"it is damaged at {err!r}"
+        raise JobStateFileError(path, problem, remedy) from err
+
+
+def _data_of(tree: Mapping[str, Any], codec: Codec) -> JobData:
+    data = JobData(
+        job_id=str(tree["job_id"]),
+        flow_id=str(tree["flow_id"]),
+        epoch=int(tree["epoch"]),
+        position=int(tree["position"]),
+        entries=int(tree["entries"]),
+        letters=int(tree["letters"]),
+        elapsed=float(tree["elapsed"]),
+        is_kept_alive=bool(tree["is_kept_alive"]),
+        keys=set(tree["keys"]),
+        checkpoint=from_json(tree["checkpoint"], codec),
+        retries={str(routine): float(due) for routine, due in tree["retries"].items()},
+        shared=from_json(tree["shared_data"], codec),
+        shared_log=from_json(tree["shared_log"], codec),
+    )
+    for waiting in tree["pending"]:
+        data.pending[waiting["routine"], waiting["slot"]] = [_message_of(m, codec) for m in waiting["messages"]]
+    for letter in tree["dead_letters"]:
+        data.dead_letters[letter["id"]] = _letter_of(letter, codec)
+    return data
+
+
+def _view_of(tree: Mapping[str, Any], codec: Codec) -> JobView:
+    options = RuntimeOptions()
+    view = JobView(str(tree["job_id"]), options.max_history, options.max_outputs)
+    view.status = JobStatus(tree["status"])
+    view.reason = str(tree["reason"])
+    view.position = int(tree["position"])
+    view.error = _error_of(tree["error"])
+    view.failed_routine = tree["failed_routine"]
+    for routine in tree["routines"]:
+        view.trees[routine["id"], int(routine["replica"])] = from_json(routine["tree"], codec)
+    for name, facts in tree["facts"].items():
+        known = view.routine(name)
+        known.status = facts["status"]
+        known.calls, known.errors, known.dead_letters = facts["calls"], facts["errors"], facts["dead_letters"]
+        known.last_error = _error_of(facts["last_error"])
+    view.outputs = from_json(tree["outputs"], codec)
+    view.output_log = deque(
+        (o["at"], o["routine"], Output(o["name"], from_json(o["payload"], codec), is_event=False))
+        for o in tree["output_log"]
+    )
+    view.outputs_dropped = int(tree["outputs_dropped"])
+    view.past_history = [_entry_of(entry, codec) for entry in tree["history"]]
+    view.history_dropped = int(tree["history_dropped"])
+    return view
+
+
+def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str) -> dict[str, Any]:
+    tree = {name: getattr(message, name) for name in _MESSAGE_FIELDS}
+    tree |= {name: f"{getattr(message, name):x}" for name in _IDS}
+    tree["payload"] = keep(message.payload, f"the payload waiting in {where!r}")
+    return tree
+
+
+def _message_of(tree: Mapping[str, Any], codec: Codec) -> Message:
+    ids = {name: int(tree[name], 16) for name in _IDS}
+    fields = {name: tree[name] for name in _MESSAGE_FIELDS}
+    return Message(payload=from_json(tree["payload"], codec), **ids, **fields)
+
+
+def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "routine": letter.routine,
+        "slots": list(letter.slots),
+        "messages": [_message_tree(m, keep, letter.routine) for m in letter.messages],
+        "strategy": letter.strategy,
+        "error": _error_tree(letter.error),
+        "at": letter.at,
+    }
+
+
+def _letter_of(tree: Mapping[str, Any], codec: Codec) -> DeadLetter:
+    messages = tuple(_message_of(m, codec) for m in tree["messages"])
+    error = _error_of(tree["error"])
+    return DeadLetter(tree["id"], tree["routine"], tuple(tree["slots"]), messages, tree["strategy"], error, tree["at"])
+
+
+def _error_tree(error: ErrorInfo | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {"type": error.type, "text": error.text, "traceback": error.traceback, "cause": error.cause}
+
+
+def _error_of(tree: Mapping[str, Any] | None) -> ErrorInfo | None:
+    return None if tree is None else ErrorInfo(tree["type"], tree["text"], tree["traceback"], tree["cause"])
+
+
+def _facts_tree(facts: Any) -> dict[str, Any]:
+    tree = {name: getattr(facts, name) for name in ("status", "calls", "errors", "dead_letters")}
+    return {**tree, "last_error": _error_tree(facts.last_error)}
+
+
+def _entry_tree(entry: ExecutionRecord, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+    tree = entry.to_dict()
+    try:
+        tree["payload"] = keep(entry.payload, "history")
+    except UnencodableValueError:
+        # History must not keep a job from being saved whose waiting messages are all plain data.
+        tree["payload"] = keep(repr(entry.payload)[:1000], "history")
+    return tree
+
+
+def _entry_of(tree: Mapping[str, Any], codec: Codec) -> ExecutionRecord:
+    return ExecutionRecord(**{**tree, "payload": from_json(tree["payload"], codec)})

@@ -6,10 +6,10 @@ from flowforge.graph_errors import IllegalNameError
 
 __all__ = ["check_name"]
 
-Kind = Literal["event name", "flow id", "flow name", "routine id", "slot name"]
+_Kind = Literal["event name", "flow id", "flow name", "routine id", "slot name"]
 
 
-def check_name(kind: Kind, name: object) -> str:
+def check_name(kind: _Kind, name: object) -> str:
     """Return `name` if it is a non-empty string without a dot; raise `IllegalNameError` otherwise."""
     if not isinstance(name, str) or not name or "." in name:
         raise IllegalNameError(kind, name)

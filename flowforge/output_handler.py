@@ -2,11 +2,12 @@
 
 Guarantees of OutputPump:
 
-- A handler gets every record that was put, once, in the order of the puts, one at a time, on one thread of the
-  pump's own, which starts with the first record.
+- A handler gets every record that was put, once, in the order of the puts, one at a time, on one thread of
+  the pump's own, which starts with the first record.
 - A handler that raises is logged with job and routine and counted, and later records still reach it.
 - `put` never waits for the handler. `flush` waits for what was put before it.
-- `close` hands over what was put before it, within its timeout; what is put later is logged, counted and let go.
+- `close` hands over what was put before it, within its timeout, and ends the thread; what is put later is
+  logged, counted and let go.
 - The thread never keeps the interpreter alive. One condition guards all counts; the handler runs without it.
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from flowforge.option_checks import check_whole_number
 from flowforge.option_errors import OptionError, OutputWaitError
 
 __all__ = [
@@ -106,10 +108,8 @@ class LoggingOutputHandler:
         if logger is not None and not isinstance(logger, logging.Logger):
             remedy = "Give a logging.Logger, or None for 'flowforge.output'."
             raise OptionError("LoggingOutputHandler", "logger", logger, remedy)
-        if not isinstance(level, int) or isinstance(level, bool):
-            raise OptionError("LoggingOutputHandler", "level", level, "Give a number such as logging.INFO.")
         self.logger = logging.getLogger("flowforge.output") if logger is None else logger
-        self.level = level
+        self.level = check_whole_number("LoggingOutputHandler", "level", level, least=0)
 
     def handle(self, output: OutputRecord) -> None:
         self.logger.log(
@@ -202,7 +202,8 @@ class OutputPump:
 
     def _run(self) -> None:
         while (record := self._next()) is not None:
-            is_error = not _is_handled(self._handler, record)
+            # Whatever a handler raises must not end the thread that later outputs need.
+            is_error = not _is_handled(self._handler, record, BaseException)
             with self._changed:
                 self._handled += 1
                 self._errors += is_error
@@ -219,7 +220,6 @@ class InlineOutputPump:
 
     def __init__(self, handler: OutputHandler, name: str) -> None:
         self._handler = handler
-        self._name = name
         self._handled = self._errors = self._refused = 0
         self._is_closed = False
 
@@ -229,7 +229,7 @@ class InlineOutputPump:
             self._refused += 1
             _log_refused(record)
             return
-        self._errors += not _is_handled(self._handler, record)
+        self._errors += not _is_handled(self._handler, record, Exception, SystemExit)
         self._handled += 1
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -246,10 +246,10 @@ class InlineOutputPump:
         return OutputStatistics(self._handled, 0, self._errors, self._refused)
 
 
-def _is_handled(handler: OutputHandler, record: OutputRecord) -> bool:
+def _is_handled(handler: OutputHandler, record: OutputRecord, *errors: type[BaseException]) -> bool:
     try:
         handler.handle(record)
-    except (Exception, SystemExit):
+    except errors:
         logger.exception("An output handler raised; the output was %r.", record, extra=_ids(record))
         return False
     return True

@@ -20,6 +20,7 @@ __all__ = [
     "JobStarted",
     "Message",
     "MessageGivenUp",
+    "MessageMerged",
     "MessagePosted",
     "Output",
     "Record",
@@ -57,6 +58,8 @@ class Message(Struct, frozen=True):
     trace: str | None = None
     key: str | None = None
     """The sender's key of a message posted from outside."""
+    is_merged: bool = False
+    """Whether the payload already holds what its slot had gathered."""
 
     @property
     def headers(self) -> Mapping[str, int | str | None]:
@@ -167,6 +170,16 @@ class MessageGivenUp(Record, frozen=True, tag=True, kw_only=True):
     strategy: str
     """`skip`, `continue` or `unmatched`."""
     error: ErrorInfo | None
+
+
+class MessageMerged(Record, frozen=True, tag=True, kw_only=True):
+    """A message was merged with what its slot had gathered, before it was handed to a replica."""
+
+    routine: str
+    slot: str
+    message: Message
+    """With the merged payload."""
+    state: tuple[Any, ...]
 
 
 class MessagePosted(Record, frozen=True, tag=True, kw_only=True):

@@ -4,5 +4,6 @@ from msgspec import MsgspecError, Struct
 from msgspec.msgpack import Decoder as MsgpackDecoder
 from msgspec.msgpack import Encoder as MsgpackEncoder
 from msgspec.msgpack import Ext
+from msgspec.structs import replace
 
-__all__ = ["Ext", "MsgpackDecoder", "MsgpackEncoder", "MsgspecError", "Struct"]
+__all__ = ["Ext", "MsgpackDecoder", "MsgpackEncoder", "MsgspecError", "Struct", "replace"]

@@ -1,4 +1,4 @@
-"""Children that fail at random, under a random schedule, against a model that handles one task after the other."""
+"""Children that fail at random, on a random schedule, against a model that takes one task after the other."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from actors.async_task import CoroutineRun
+from actors.async_task import CoroutineRun, LoopTask
 from actors.dispatcher import Schedulable, TurnLimits
 from actors.errors import DispatcherClosedError, WaitInsideTurnError
 from actors.testing.manual_clock import ManualClock
@@ -71,7 +71,7 @@ class SteppedDispatcher:
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
         /,
-    ) -> asyncio.Task[None]:
+    ) -> LoopTask:
         """Run `coroutine` on the virtual loop, an iteration a step."""
         if self._is_closed:
             coroutine.close()
@@ -88,7 +88,7 @@ class SteppedDispatcher:
         task = CoroutineRun(coroutine, report).start(self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
+        return LoopTask(task.cancel)
 
     def choices(self) -> tuple[Choice, ...]:
         """What can run now, in the order in which it became ready."""

@@ -19,6 +19,7 @@ from flowforge.records import (
     MessagePosted,
     SharedChange,
 )
+from flowforge.structs import replace
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
@@ -73,7 +74,7 @@ def request_pause(job: Job, reason: str, checkpoint: Any) -> None:
     with job.lock:
         if job.is_over or job.is_pausing:
             return
-        for worker in job.workers:
+        for worker in job.everyone():
             if worker.lacks_cursor:
                 raise NoCursorError(worker.plan.id, "paused")
         job.is_pausing = True
@@ -87,7 +88,7 @@ def request_pause(job: Job, reason: str, checkpoint: Any) -> None:
 def interrupt_async_steps(job: Job) -> list[StillRunning]:
     """Cancel the async handlers that still run, whose messages stay first; what runs on threads is returned."""
     with job.lock:
-        for worker in job.workers:
+        for worker in job.everyone():
             step = worker.step
             if step is not None and step.is_open and worker.task is not None:
                 worker.abandon(step)
@@ -100,7 +101,7 @@ def still_running(job: Job) -> list[StillRunning]:
     """The steps whose handlers run at this moment, abandoned ones included; with the job's lock held or not."""
     with job.lock:
         now = job.clock.monotonic()
-        running = [(w.plan.id, w.step) for w in job.workers if w.step is not None and w.step.is_open]
+        running = [(w.plan.id, w.step) for w in job.everyone() if w.step is not None and w.step.is_open]
         running += [(routine, step) for step, routine in job.stuck.items()]
         return [StillRunning(job.id, routine, now - step.started) for routine, step in running]
 
@@ -198,5 +199,4 @@ def halt(job: Job) -> None:
 
 def without_attempts(message: Message) -> Message:
     """The same message, as if no attempt at it had failed."""
-    m = message
-    return Message(m.id, m.job, m.source, m.payload, m.at, m.correlation, m.causation, 0, m.progress, m.trace, m.key)
+    return replace(message, attempt=0)

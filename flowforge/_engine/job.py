@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from actors.dispatcher import Group
 from actors.supervision import RestartBudget
 from flowforge._engine.control import write_shared
+from flowforge._engine.crew import Crew
 from flowforge._engine.job_data import DeadLetter
 from flowforge._engine.orders import RetryDue, StartUp, StopDown
 from flowforge._engine.rest import decide_at_rest
@@ -43,7 +44,7 @@ from flowforge.routine_instances import instantiate
 
 if TYPE_CHECKING:
     import contextvars
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from actors.dispatcher import Schedulable, Timer
     from flowforge._engine.host import JobHost
@@ -62,7 +63,8 @@ logger = logging.getLogger("flowforge")
 
 class Job:
     """The live side of a job, from its start or resume until it rests; every method but `announce_rest` is called
-    with `lock` held."""
+    with `lock` held.
+    """
 
     def __init__(
         self,
@@ -104,18 +106,28 @@ class Job:
         self.deadline: Timer | None = None
         self.started_at = self.clock.monotonic()
         self.supervisor = JobSupervisor(self, RestartBudget())
-        self.workers: list[RoutineActor] = [RoutineActor(self, p, self.new_instance(p)) for p in plan.routines]
+        self.workers: list[RoutineActor] = [
+            RoutineActor(self, p) if p.template.concurrency == 1 else Crew(self, p) for p in plan.routines
+        ]
 
-    def new_instance(self, plan: RoutinePlan) -> Routine:
+    def everyone(self) -> Iterator[Worker]:
+        """All workers, replicas before their front."""
+        for worker in self.workers:
+            if isinstance(worker, Crew):
+                yield from worker.replicas
+            yield worker
+
+    def new_instance(self, plan: RoutinePlan, replica: int) -> Routine:
         """A fresh instance of a routine; its initial state counts if the job has none of it yet."""
         instance = instantiate(plan.template)
         instance.__dict__["_routine_id"] = plan.id
-        self.view.set_initial(plan.id, 0, instance.__dict__["_initial_state"])
+        self.view.set_initial(plan.id, replica, {} if replica < 0 else instance.__dict__["_initial_state"])
         return instance
 
     def worker(self, routine: int, replica: int) -> Worker:
         """The worker that a report came from."""
-        return self.workers[routine]
+        worker = self.workers[routine]
+        return worker.replicas[replica] if isinstance(worker, Crew) and replica >= 0 else worker
 
     # Beginning
 
@@ -127,9 +139,9 @@ class Job:
             self.append(JobStarted(**self.next_position(), flow=self.plan.flow_id, deliveries=deliveries))
         else:
             self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value))
-        for worker in self.workers:
+        for worker in self.everyone():
             self.registry.register(worker.actor_ref)
-            if worker.plan.has_start:
+            if not worker.is_started:
                 worker.order(StartUp())
         pending, self.data.pending = self.data.pending, {}
         for (routine, slot), messages in pending.items():
@@ -293,7 +305,7 @@ class Job:
         delay = max(0.0, due - self.clock.now())
         self.call_later(worker, delay, lambda: worker.order(RetryDue(self.epoch)))
 
-    def give_up(self, worker: RoutineActor, work: Work, strategy: str, error: ErrorInfo | None) -> None:
+    def give_up(self, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:
         """Make the work's messages a dead letter."""
         data = self.data
         data.letters += 1
@@ -325,7 +337,7 @@ class Job:
 
     def close_gate(self) -> None:
         """Let no further step start."""
-        for worker in self.workers:
+        for worker in self.everyone():
             worker.mailbox.hold()
 
     # Turns, timers, rest
@@ -365,7 +377,7 @@ class Job:
         """End the run now: what steps that still run do will be refused."""
         self.finish(status, reason, error)
         self.data.epoch = self.epoch = self.epoch + 1
-        for worker in self.workers:
+        for worker in self.everyone():
             if worker.task is not None:
                 worker.task.cancel()
 
@@ -383,7 +395,7 @@ class Job:
         self.append(
             JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine)
         )
-        self.to_stop = [worker for worker in self.workers if worker.needs_stop]
+        self.to_stop = [worker for worker in self.everyone() if worker.needs_stop]
         self.to_stop.sort(key=lambda worker: (-worker.plan.rank, -worker.plan.index))
         for _, _, event in self.space_waiters:
             event.set()
@@ -414,7 +426,7 @@ class Job:
         with self.lock:
             if not self.is_over or self.to_stop or self.rested.is_set() or self.view.inbox:
                 return
-            for worker in self.workers:
+            for worker in self.everyone():
                 self.registry.unregister(worker.actor_ref)
             self.rested.set()
             listeners, self.rest_listeners = self.rest_listeners, []

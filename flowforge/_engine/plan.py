@@ -33,7 +33,7 @@ class RoutinePlan:
         self.template = template
         self.slots = tuple(template.slots.values())
         self.lanes = {slot.name: number for number, slot in enumerate(self.slots)}
-        self.targets: dict[str, tuple[Target, ...]] = {name: () for name in template.events}
+        self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(template.events, ())
         self.upstream: tuple[tuple[int, ...], ...] = tuple(() for _ in self.slots)
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0

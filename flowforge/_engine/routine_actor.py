@@ -9,13 +9,11 @@ from actors.mailbox import Lane, Mailbox
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
 from flowforge._engine.work import Work
-from flowforge._engine.worker import Worker
+from flowforge._engine.worker import Worker, ignore
 from flowforge.activation_policies import check_activation, immediate_policy
-from flowforge.binding import compile_call
+from flowforge.structs import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from flowforge._engine.job import Job
     from flowforge._engine.job_data import JobData
     from flowforge._engine.plan import RoutinePlan
@@ -33,32 +31,19 @@ def lanes_of(plan: RoutinePlan) -> list[Lane]:
 
 def with_counts(message: Message, attempt: int, progress: int) -> Message:
     """The same message with other counts."""
-    return type(message)(
-        message.id,
-        message.job,
-        message.source,
-        message.payload,
-        message.at,
-        message.correlation,
-        message.causation,
-        attempt,
-        progress,
-        message.trace,
-        message.key,
-    )
+    return replace(message, attempt=attempt, progress=progress)
 
 
 class RoutineActor(Worker):
     """Takes work from its own lanes: single messages for handlers, activations for a logic."""
 
-    def __init__(self, job: Job, plan: RoutinePlan, instance: Routine) -> None:
-        super().__init__(job, plan, 0, Mailbox(lanes_of(plan), job.lock), instance)
+    def __init__(self, job: Job, plan: RoutinePlan, replica: int = 0) -> None:
+        super().__init__(job, plan, replica, Mailbox(lanes_of(plan), job.lock))
         self.last_activation: float | None = None
         self.is_check_pending = False
 
-    def adopt(self, instance: Routine, tree: dict[str, Any]) -> None:
-        super().adopt(instance, tree)
-        self.calls: list[Callable[[Any], Any] | None] = [None] * len(self.plan.slots)
+    def adopt(self, instance: Routine) -> None:
+        super().adopt(instance)
         self.policy = instance.activation_policy or immediate_policy()
 
     # Where work comes from
@@ -74,13 +59,13 @@ class RoutineActor(Worker):
     def work_on(self, lane: int, message: Message) -> Work:
         """The call of a slot's handler with one message."""
         slot = self.plan.slots[lane]
-        call = self.calls[lane] or self._compile(lane)
+        call = self.call_of(lane)
         work = Work(slot.name, lane, (message,), call, message.payload)
-        work.is_merged = slot.merge_strategy != "override"
+        work.is_merged = slot.merge_strategy != "override" and not message.is_merged
         return work
 
     def consume(self, work: Work) -> None:
-        for lane, count in self._taken(work):
+        for lane, count in work.taken():
             for _ in range(count):
                 self.mailbox.pop(lane)
             self.job.note_popped(self, lane)
@@ -88,7 +73,7 @@ class RoutineActor(Worker):
     def put_back(self, work: Work, attempt: int, progress: int) -> None:
         work.messages = tuple(with_counts(message, attempt, progress) for message in work.messages)
         messages = iter(work.messages)
-        for lane, count in self._taken(work):
+        for lane, count in work.taken():
             items = self.mailbox.lanes[lane].items
             for index in range(count):
                 items[index] = next(messages)
@@ -108,23 +93,6 @@ class RoutineActor(Worker):
                 old.setdefault(key, []).append(value)
         self.has_containers = True
         return dict(gathered[slot.name])
-
-    def _compile(self, lane: int) -> Callable[[Any], Any]:
-        slot = self.instance.slots[self.plan.slots[lane].name]
-        if slot.handler is None:
-            call: Callable[[Any], Any] = _ignore
-        else:
-            assert slot.shape is not None
-            call = compile_call(slot.handler, slot.shape, f"{self.plan.id}.{slot.name}")
-        self.calls[lane] = call
-        return call
-
-    def _taken(self, work: Work) -> list[tuple[int, int]]:
-        return [(work.lane, 1)] if work.take is None else list(work.take.items())
-
-    def slots_of(self, work: Work) -> tuple[str, ...]:
-        """The slot of each of the work's messages."""
-        return tuple(self.plan.slots[lane].name for lane, count in self._taken(work) for _ in range(count))
 
     def store_pending(self, data: JobData) -> None:
         """Leave what waits, and when a retry is due, as data."""
@@ -157,12 +125,7 @@ class RoutineActor(Worker):
         slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
         self.last_activation = waiting.now
         name = next(iter(taken)) if len(taken) == 1 else "+".join(taken)
-        return Work(name, -1, messages, self._call_logic, (slot_data, dict(activation.message)), take)
-
-    def _call_logic(self, argument: Any) -> Any:
-        slot_data, policy_message = argument
-        assert self.instance.logic is not None
-        return self.instance.logic(slot_data, policy_message, self.job.job_state)
+        return Work(name, -1, messages, self.call_logic, (slot_data, dict(activation.message)), take)
 
     def _plan_check(self, waiting: SlotsWaiting) -> None:
         delay = self.policy.next_check(waiting)
@@ -184,11 +147,7 @@ class RoutineActor(Worker):
             return
         for lane, slot in enumerate(self.plan.slots):
             for message in tuple(self.mailbox.lanes[lane].items):
-                work = Work(slot.name, lane, (message,), _ignore, None)
+                work = Work(slot.name, lane, (message,), ignore, None)
                 self.job.give_up(self, work, "unmatched", None)
                 if self.job.is_over:
                     return
-
-
-def _ignore(_payload: object) -> None:
-    """A slot without a handler and a logic takes what it gets."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowforge._engine.tracked_ops import apply
-from flowforge.execution_record import ExecutionRecord
+from flowforge.execution_record import ExecutionRecord, execution_records
 from flowforge.execution_tracker import ExecutionTracker
 from flowforge.job_status import JobStatus
 from flowforge.records import (
@@ -25,6 +25,7 @@ from flowforge.records import (
     JobMoved,
     JobStarted,
     MessageGivenUp,
+    MessageMerged,
     Output,
     Record,
     StepCommitted,
@@ -112,6 +113,8 @@ class JobView:
             routine = self.routine(record.routine)
             routine.dead_letters += 1
             routine.status = {"skip": "skipped", "continue": "error_continued"}.get(record.strategy, routine.status)
+        elif isinstance(record, MessageMerged):
+            apply(self.trees[record.routine, -1], record.state)
         elif isinstance(record, JobMoved):
             self._job_moved(record)
         elif isinstance(record, JobStarted):
@@ -165,6 +168,11 @@ class JobView:
                 logger.warning(
                     "Job %r has more than %d records; the oldest leave its history.", self.job_id, self.max_history
                 )
+
+    def entries(self) -> list[ExecutionRecord]:
+        """The history, oldest first."""
+        with self.lock:
+            return [*self.past_history, *(entry for record in self.history for entry in execution_records(record))]
 
     def routine(self, routine_id: str) -> RoutineStatus:
         """The facts about one routine, from now on."""

@@ -32,3 +32,7 @@ class Work:
         self.take = take
         self.is_merged = False
         """Whether the payload is to be merged into the slot's gathered one before the call."""
+
+    def taken(self) -> list[tuple[int, int]]:
+        """The lanes that its messages wait in, and how many in each."""
+        return [(self.lane, 1)] if self.take is None else list(self.take.items())

@@ -13,20 +13,31 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
 from actors.mailbox_status import MailboxStatus
 from actors.pooled_actor import PooledActor
-from flowforge._engine.orders import ActOn, ActorBroke, Drain, ErrorReported, Restart, RetryDue, StartUp, StopDown
+from flowforge._engine.handler_call import call_handler
+from flowforge._engine.hooks import run_hook, tidy_up
+from flowforge._engine.orders import (
+    ActOn,
+    ActorBroke,
+    Drain,
+    ErrorReported,
+    Restart,
+    RetryDue,
+    StartUp,
+    StopDown,
+)
 from flowforge._engine.step import Step
 from flowforge._engine.tracked import TrackedState
+from flowforge.binding import compile_call
 from flowforge.error_handler import ErrorStrategy
 from flowforge.error_texts import error_info
 from flowforge.job_errors import NoCursorError, StepTimeoutError
-from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
@@ -43,7 +54,7 @@ class Worker(PooledActor):
 
     inbox_lane = None
 
-    def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox, instance: Routine) -> None:
+    def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
         super().__init__(
             dispatcher=job.dispatcher,
             mailbox=mailbox,
@@ -61,6 +72,8 @@ class Worker(PooledActor):
         self.stream_context: contextvars.Context | None = None
         self.lacks_cursor = False
         self.is_suspended = False
+        self.has_start = plan.has_start
+        self.has_stop = plan.has_stop
         self.is_started = not plan.has_start
         self.is_stopped = False
         self.unfinished: Step | None = None
@@ -72,17 +85,23 @@ class Worker(PooledActor):
         self.has_begun = False
         self.is_over_already = False
         self.work: Work | None = None
-        self.adopt(instance, job.view.tree(plan.id, replica))
+        self.adopt(job.new_instance(plan, replica))
 
-    def adopt(self, instance: Routine, tree: dict[str, Any]) -> None:
+    def adopt(self, instance: Routine) -> None:
         """Work with `instance` from now on, its state being what is committed."""
         codec = self.job.codec
+        tree = self.job.view.tree(self.plan.id, self.replica)
         self.instance = instance
+        self.calls: list[Callable[[Any], Any] | None] = [None] * len(self.plan.slots)
         self.tracked = TrackedState(tree, accept=codec.check, encode=codec.encode, decode=codec.decode)
         self.user_state = self.tracked.root["state"]
         self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
 
     # Where work comes from
+
+    def available_work(self) -> Work | None:
+        """The work to call the handler with now: what it has begun, else the next; with the job's lock held."""
+        return self.work or self.next_work()
 
     def next_work(self) -> Work | None:
         """What to do next, left where it is; with the job's lock held."""
@@ -102,7 +121,29 @@ class Worker(PooledActor):
 
     def drain(self) -> None:
         """Release or give up what waits for company; with the job's lock held."""
-        raise NotImplementedError
+
+    def call_of(self, lane: int) -> Callable[[Any], Any]:
+        """What calls a slot's handler with a payload; compiled once."""
+        return self.calls[lane] or self._compile(lane)
+
+    def _compile(self, lane: int) -> Callable[[Any], Any]:
+        slot = self.instance.slots[self.plan.slots[lane].name]
+        if slot.handler is None:
+            call: Callable[[Any], Any] = ignore
+        else:
+            assert slot.shape is not None
+            call = compile_call(slot.handler, slot.shape, f"{self.plan.id}.{slot.name}")
+        self.calls[lane] = call
+        return call
+
+    def call_logic(self, argument: Any) -> Any:
+        """Call the logic with `(slot_data, policy_message)`."""
+        assert self.instance.logic is not None
+        return self.instance.logic(*argument, self.job.job_state)
+
+    def slots_of(self, work: Work) -> tuple[str, ...]:
+        """The slot of each of the work's messages."""
+        return tuple(self.plan.slots[lane].name for lane, count in work.taken() for _ in range(count))
 
     # The turn
 
@@ -114,7 +155,7 @@ class Worker(PooledActor):
             with self.job.lock:
                 self._break(error)
         while self.stale_streams or self.after_commit:
-            self._tidy_up()
+            tidy_up(self)
 
     def _run_steps(self, limits: TurnLimits) -> None:
         job = self.job
@@ -127,7 +168,7 @@ class Worker(PooledActor):
         deadline = monotonic() + limits.max_seconds
         while item is not None:
             is_step = isinstance(item, Step)
-            is_pending = self._call(item) if is_step else self._run_hook(item)
+            is_pending = call_handler(self, item) if is_step else run_hook(self, item)
             left -= 1
             with job.lock:
                 if is_step and item.is_abandoned:
@@ -144,7 +185,7 @@ class Worker(PooledActor):
                     self.settle(item)
                 item = self._take(left > 0 and monotonic() < deadline)
             if self.after_commit:
-                self._tidy_up()
+                tidy_up(self)
 
     def _take(self, may_go_on: bool) -> Any:
         """The next step or hook to carry out without the lock; None when the turn is over."""
@@ -161,7 +202,7 @@ class Worker(PooledActor):
                 return order
             self._obey_order(order)
         if not mailbox.holds and not self.is_stopped:
-            work = self.work or self.next_work()
+            work = self.available_work()
             if work is not None:
                 self.work = work
                 return self._begin(work)
@@ -190,7 +231,7 @@ class Worker(PooledActor):
         info = error_info(error)
         logger.error("The actor of %r in job %r broke.", self.plan.id, self.job.id, exc_info=error)
         self.rollback()
-        self._suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
+        self.suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
         if self.mailbox.status is MailboxStatus.RUNNING:
             self._requeue()
 
@@ -204,59 +245,7 @@ class Worker(PooledActor):
 
     # The step
 
-    def _call(self, step: Step) -> bool:
-        """Call the handler, or go on with its generator, on this thread and without the lock; True if it is pending."""
-        try:
-            self.tracked.begin()
-            self.has_begun = True
-            if self.stream is None:
-                context = self.job.context.copy()
-                result = context.run(_enter, step)
-                if result is None:
-                    self._end(step)
-                    return False
-                if isinstance(result, Coroutine):
-                    self._run_async(step, result, context)
-                    return True
-                if not isinstance(result, Generator | AsyncGenerator):
-                    self._end(step)
-                    return False
-                self.stream, self.stream_context = result, context
-            return self._advance(step)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails this step and nothing else
-            step.error = error
-            self._end(step)
-            return False
-
-    def _advance(self, step: Step) -> bool:
-        context, stream = self.stream_context, self.stream
-        assert context is not None
-        if isinstance(stream, AsyncGenerator):
-            self._run_async(step, _next_of(stream), context)
-            return True
-        assert stream is not None
-        step.is_final = context.run(_next_segment, step, stream)
-        self._end(step)
-        return False
-
-    def _run_async(self, step: Step, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> None:
-        def on_done(result: object, error: BaseException | None) -> None:
-            step.error = error
-            step.is_final = not isinstance(self.stream, AsyncGenerator) or result is True
-            self._end(step)
-            with self.job.lock:
-                self.task = None
-                if not step.is_abandoned:
-                    self.unfinished = step
-                    self.note_end()
-
-        context.run(CURRENT_STEP.set, step)
-        task = context.run(self.job.dispatcher.run_async, coroutine, on_done)
-        with self.job.lock:
-            if step.is_open:
-                self.task = task
-
-    def _end(self, step: Step) -> None:
+    def end(self, step: Step) -> None:
         step.is_open = False
         step.ended = self.job.clock.monotonic()
 
@@ -302,9 +291,9 @@ class Worker(PooledActor):
         self.put_back(work, failures, work.messages[0].progress)
         info = error_info(error)
         job.record_failure(self, step, info)
-        self._suspend_for(ErrorReported(self.plan.index, self.replica, failures, error, info, job.epoch))
+        self.suspend_for(ErrorReported(self.plan.index, self.replica, failures, error, info, job.epoch))
 
-    def _suspend_for(self, report: ErrorReported | ActorBroke) -> None:
+    def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
         if not self.is_suspended:
             self.is_suspended = True
             self.mailbox.hold()
@@ -319,7 +308,7 @@ class Worker(PooledActor):
             self.abandon(step)
             ghost = Step(self, step.work, step.epoch, step.started)
             ghost.error = error
-            self._end(ghost)
+            self.end(ghost)
             self.step, self.unfinished = ghost, ghost
             if self.mailbox.status is MailboxStatus.RUNNING:
                 self.mailbox.suspend_turn()
@@ -339,9 +328,9 @@ class Worker(PooledActor):
 
     def renew(self) -> None:
         """Take a fresh instance with the committed state; its `on_start` is run before the next step."""
-        self.adopt(self.job.new_instance(self.plan), self.job.view.tree(self.plan.id, self.replica))
-        self.is_started = False
-        if self.plan.has_start:
+        self.adopt(self.job.new_instance(self.plan, self.replica))
+        self.is_started = not self.has_start
+        if self.has_start:
             self.mailbox.control.appendleft(StartUp())
 
     # Orders
@@ -375,6 +364,10 @@ class Worker(PooledActor):
             self.lacks_cursor = False
             self.release()
             job.give_up(self, work, strategy.value, order.error)
+            self.note_given_up()
+
+    def note_given_up(self) -> None:
+        """The failed work was made a dead letter; with the job's lock held."""
 
     def block(self) -> None:
         """Give it no data while a slot that it feeds is full; with the job's lock held."""
@@ -385,8 +378,8 @@ class Worker(PooledActor):
     def unblock(self) -> None:
         """One slot that it feeds has room again; with the job's lock held."""
         self.blocks -= 1
-        if not self.blocks and self.mailbox.release():
-            self.job.wake(self)
+        if not self.blocks:
+            self._release_one()
 
     @property
     def has_data(self) -> bool:
@@ -396,7 +389,7 @@ class Worker(PooledActor):
     @property
     def needs_stop(self) -> bool:
         """Whether something must be closed when it stops."""
-        return self.stream is not None or (self.is_started and self.plan.has_stop)
+        return self.stream is not None or (self.is_started and self.has_stop)
 
     def note_state_changed(self) -> None:
         """Look whether the state holds containers, which must be copied when they are emitted."""
@@ -407,53 +400,12 @@ class Worker(PooledActor):
         """Hand out data again after an error; with the job's lock held."""
         if self.is_suspended:
             self.is_suspended = False
-            if self.mailbox.release():
-                self.job.wake(self)
+            self._release_one()
 
-    # Hooks
-
-    def _run_hook(self, order: object) -> bool:
-        """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
-        is_stop = isinstance(order, StopDown)
-        if isinstance(order, Restart):
-            with self.job.lock:
-                self.renew()
-                if self.plan.has_start:
-                    self.mailbox.control.popleft()
-        if not (self.plan.has_stop and self.is_started if is_stop else self.plan.has_start):
-            self._hook_done(is_stop, None)
-            return False
-        try:
-            context = self.job.context.copy()
-            result = context.run(self.instance.on_stop if is_stop else self.instance.on_start)
-            if isinstance(result, Coroutine):
-                context.run(self.job.dispatcher.run_async, result, lambda _, error: self._hook_awaited(is_stop, error))
-                return True
-        except BaseException as error:  # noqa: BLE001 - a hook that raises breaks this actor and nothing else
-            self._hook_done(is_stop, error)
-            return False
-        self._hook_done(is_stop, None)
-        return False
-
-    def _hook_awaited(self, is_stop: bool, error: BaseException | None) -> None:
-        self._hook_done(is_stop, error)
-        with self.job.lock:
-            self.note_end()
-
-    def _hook_done(self, is_stop: bool, error: BaseException | None) -> None:
-        with self.job.lock:
-            if is_stop:
-                self.is_stopped = True
-                self.drop_stream()
-                if error is not None:
-                    logger.error("on_stop of %r in job %r raised.", self.plan.id, self.job.id, exc_info=error)
-                self.job.note_stopped()
-            elif error is not None:
-                info = error_info(error)
-                self._suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
-            else:
-                self.is_started = True
-                self.release()
+    def _release_one(self) -> None:
+        is_due = self.mailbox.release()
+        if is_due or (self.work is not None and not self.mailbox.holds and self.mailbox.wake()):
+            self.job.wake(self)
 
     def drop_stream(self) -> None:
         """Give up a generator; it is closed as soon as the lock is not held."""
@@ -461,46 +413,6 @@ class Worker(PooledActor):
             self.stale_streams.append((self.stream, self.stream_context))
             self.stream = self.stream_context = None
 
-    def _tidy_up(self) -> None:
-        """Do what has to wait until the lock is not held."""
-        actions, self.after_commit = self.after_commit, []
-        for action in actions:
-            action()
-        while self.stale_streams:
-            stream, context = self.stale_streams.pop()
-            try:
-                if isinstance(stream, Generator):
-                    context.run(stream.close)
-                else:
-                    context.run(self.job.dispatcher.run_async, stream.aclose(), _log_error)
-            except BaseException:
-                logger.exception("Closing a generator of %r in job %r raised.", self.plan.id, self.job.id)
 
-
-def _enter(step: Step) -> Any:
-    CURRENT_STEP.set(step)
-    work = step.work
-    return work.call(step.worker.merged(work) if work.is_merged else work.argument)
-
-
-def _next_segment(step: Step, stream: Generator[Any, Any, Any]) -> bool:
-    """Whether the generator has ended."""
-    CURRENT_STEP.set(step)
-    try:
-        next(stream)
-    except StopIteration:
-        return True
-    return False
-
-
-async def _next_of(stream: AsyncGenerator[Any, Any]) -> bool:
-    try:
-        await anext(stream)
-    except StopAsyncIteration:
-        return True
-    return False
-
-
-def _log_error(_result: object, error: BaseException | None) -> None:
-    if error is not None:
-        logger.error("Closing an async generator raised.", exc_info=error)
+def ignore(_payload: object) -> None:
+    """What a slot without a handler does with a payload."""

@@ -103,9 +103,7 @@ class Codec:
                 return self.types.revive(name, version, parts)
         except LOAD_ERRORS as err:
             raise DecodeError(f"it is damaged (extension {code}: {err})") from err
-        raise DecodeError(
-            f"it holds the unknown extension {code!r}", "Read it with the program that wrote it."
-        )
+        raise DecodeError(f"it holds the unknown extension {code!r}", "Read it with the program that wrote it.")
 
 
 def canonical(value: Any, path: str = "payload") -> bytes:

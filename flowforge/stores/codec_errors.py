@@ -50,9 +50,7 @@ class PayloadVersionError(DecodeError):
         newer = stored > known
         super().__init__(
             f"the payload type {name!r} is known in version {known!r}, the data has version {stored!r}",
-            "Run the newer program to read it."
-            if newer
-            else "Give @payload a migrate function for older versions.",
+            "Run the newer program to read it." if newer else "Give @payload a migrate function for older versions.",
         )
         self.name = name
         self.stored = stored

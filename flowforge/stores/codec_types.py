@@ -158,9 +158,7 @@ def _check_declaration(cls: type, name: object, version: object, migrate: object
     if "__dataclass_fields__" not in cls.__dict__:
         raise refuse("it is no dataclass, Struct or Enum", "Put @payload above @dataclass.")
     if issubclass(cls, _PLAIN_BASES):
-        raise refuse(
-            "a dataclass derived from a built-in type has contents besides its fields", "Use a field."
-        )
+        raise refuse("a dataclass derived from a built-in type has contents besides its fields", "Use a field.")
 
 
 def _check_same_origin(name: str, first: type, second: type) -> None:

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+
 from actors.clock import SystemClock
 from actors.errors import ClockError
 from actors.testing.manual_clock import ManualClock
@@ -39,9 +40,7 @@ def test_manual_clock_moves_both_times_together() -> None:
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan")])
 def test_manual_clock_refuses_to_go_back(seconds: float) -> None:
-    with pytest.raises(
-        ClockError, match=r"cannot be advanced by .* seconds\. Give a number that is 0 or more\."
-    ):
+    with pytest.raises(ClockError, match=r"cannot be advanced by .* seconds\. Give a number that is 0 or more\."):
         ManualClock().advance(seconds)
 
 

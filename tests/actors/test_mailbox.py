@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+
 from actors.errors import IllegalMailboxMoveError, LaneOptionError
 from actors.mailbox import Lane, Mailbox
 from actors.mailbox_status import MailboxStatus
@@ -62,7 +63,7 @@ def test_the_last_release_makes_a_waiting_owner_ready() -> None:
 
 
 def test_releasing_what_is_not_held_is_an_error() -> None:
-    with pytest.raises(IllegalMailboxMoveError, match="A mailbox that is released cannot become not held."):
+    with pytest.raises(IllegalMailboxMoveError, match=r"A mailbox that is released cannot become not held."):
         mailbox_with("in").release()
 
 
@@ -126,7 +127,7 @@ def test_a_closed_mailbox_leaves_late_messages_to_a_second_close() -> None:
 
 
 def test_starting_a_turn_of_an_idle_owner_is_an_error() -> None:
-    with pytest.raises(IllegalMailboxMoveError, match="A mailbox that is idle cannot become running."):
+    with pytest.raises(IllegalMailboxMoveError, match=r"A mailbox that is idle cannot become running."):
         mailbox_with("in").start_turn()
 
 
@@ -138,9 +139,7 @@ def test_mailboxes_may_share_one_lock() -> None:
 
 @pytest.mark.parametrize("capacity", [0, -1])
 def test_a_lane_without_room_is_refused(capacity: int) -> None:
-    with pytest.raises(
-        LaneOptionError, match=r"The capacity of lane 'in' cannot be .*\. Give a whole number"
-    ):
+    with pytest.raises(LaneOptionError, match=r"The capacity of lane 'in' cannot be .*\. Give a whole number"):
         Lane("in", capacity=capacity)
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from actors.mailbox_status import MOVES, MailboxStatus, may_move
 
 

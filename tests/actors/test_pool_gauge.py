@@ -1,4 +1,5 @@
 import pytest
+
 from actors.pool_gauge import LIGHT_TURNS, PoolGauge
 
 BUSY, IDLE = 1.0, 0.0

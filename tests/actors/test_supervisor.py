@@ -348,9 +348,7 @@ def test_children_stop_in_the_reverse_order_of_their_start(stepped: SteppedDispa
 def test_stop_children_leaves_the_supervisor_running(stepped: SteppedDispatcher) -> None:
     log = Log()
     family = Family.start_on(stepped, log, "x", "y")
-    proxy = family.proxy()
-    proxy.stop_children.defer()
-    proxy.stop_children.defer()
+    family.proxy().stop_children().get()
     stepped.run_until_idle()
 
     assert log.seen[-3:] == ["ystop", "xstop", "childless"]
@@ -365,11 +363,14 @@ def test_no_child_starts_while_children_are_stopped(stepped: SteppedDispatcher) 
     stepped.run_until_idle()
     inbox.mailbox.hold()
     proxy.stop_children().get()
+    proxy.stop_children().get()
 
     with pytest.raises(SupervisorStoppingError, match=r"cannot start a 'Worker'\. Start it in"):
         proxy.start_child(Worker, log).get()
     assert inbox.mailbox.release()
     stepped.submit(inbox.owner)
+    stepped.run_until_idle()
+    assert log.seen[-2:] == ["xstop", "childless"]
 
 
 def test_a_suspended_child_does_not_hold_up_the_stop(stepped: SteppedDispatcher) -> None:

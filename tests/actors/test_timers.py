@@ -2,6 +2,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 from actors.clock import SystemClock
 from actors.errors import DispatcherClosedError
 from actors.testing.manual_clock import ManualClock
@@ -91,7 +92,7 @@ def test_entries_are_dropped_when_half_of_the_heap_is_cancelled() -> None:
         timer.cancel()
 
     assert len(heap) == 1
-    assert len(heap._entries) <= COMPACTION_MINIMUM * 2
+    assert len(heap._entries) <= COMPACTION_MINIMUM * 2  # noqa: SLF001
 
 
 def test_a_hundred_thousand_timers_need_one_thread(thread: TimerThread) -> None:

@@ -101,7 +101,5 @@ def test_ends_are_read_from_four_names_or_two_texts() -> None:
     [("a", "output"), ("a.output", "b"), ("a.b.c", "d.e"), ("a", "output", "b"), (3, "b.input")],
 )
 def test_ends_that_say_too_little_or_too_much_are_refused(ends: Any) -> None:
-    with pytest.raises(
-        IllegalEndError, match=r"do not name an event and a slot\. Write connect\('a', 'output'"
-    ):
+    with pytest.raises(IllegalEndError, match=r"do not name an event and a slot\. Write connect\('a', 'output'"):
         read_ends(*ends)

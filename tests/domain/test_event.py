@@ -27,9 +27,7 @@ def test_an_event_shows_where_it_belongs() -> None:
 
 @pytest.mark.parametrize("params", ["result", 3, ["a", "a"], ["a", ""], [1]])
 def test_output_params_are_a_list_of_different_names(params: Any) -> None:
-    with pytest.raises(
-        OptionError, match=r"event 'output' cannot take output_params=.*Give a list of different"
-    ):
+    with pytest.raises(OptionError, match=r"event 'output' cannot take output_params=.*Give a list of different"):
         Event("output", params)
 
 

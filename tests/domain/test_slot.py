@@ -82,25 +82,19 @@ def test_a_merge_function_must_return_a_dict() -> None:
 
 @pytest.mark.parametrize("strategy", ["overide", "", None, 3, ["append"]])
 def test_an_unknown_merge_strategy_is_refused(strategy: Any) -> None:
-    with pytest.raises(
-        UnknownMergeStrategyError, match=r"does not exist\. Give 'override', 'append' or a func"
-    ):
+    with pytest.raises(UnknownMergeStrategyError, match=r"does not exist\. Give 'override', 'append' or a func"):
         Slot("input", merge_strategy=strategy)
 
 
 @pytest.mark.parametrize("length", [0, -1, 1.5, True, "many", None])
 def test_a_queue_holds_a_positive_number_of_messages(length: Any) -> None:
-    with pytest.raises(
-        OptionError, match=r"slot 'input' cannot take max_queue_length=.*Give a whole number, 1"
-    ):
+    with pytest.raises(OptionError, match=r"slot 'input' cannot take max_queue_length=.*Give a whole number, 1"):
         Slot("input", max_queue_length=length)
 
 
 @pytest.mark.parametrize("watermark", [0, -0.1, 1.1, True, "high", None, float("nan")])
 def test_a_watermark_is_a_share_of_the_queue(watermark: Any) -> None:
-    with pytest.raises(
-        OptionError, match=r"slot 'input' cannot take watermark=.*Give a number above 0, at most"
-    ):
+    with pytest.raises(OptionError, match=r"slot 'input' cannot take watermark=.*Give a number above 0, at most"):
         Slot("input", watermark=watermark)
 
 
@@ -120,7 +114,5 @@ def test_a_slot_name_is_a_text(name: Any) -> None:
 
 
 def test_a_slot_name_holds_no_dot() -> None:
-    with pytest.raises(
-        IllegalNameError, match=r"The slot name 'a\.b' holds a dot.* Use '_' or '-' instead\."
-    ):
+    with pytest.raises(IllegalNameError, match=r"The slot name 'a\.b' holds a dot.* Use '_' or '-' instead\."):
         Slot("a.b")

@@ -106,7 +106,5 @@ def test_damage_at_each_byte_gives_a_value_or_a_typed_error() -> None:
 def test_signed_pickle_is_refused_with_a_hint() -> None:
     data = PickleCodec(b"k" * 16).encode({"a": 1})
 
-    with pytest.raises(
-        DecodeError, match=r"written by a PickleCodec\. Open it with a PickleCodec that has the"
-    ):
+    with pytest.raises(DecodeError, match=r"written by a PickleCodec\. Open it with a PickleCodec that has the"):
         Codec().decode(data)

@@ -233,9 +233,7 @@ def test_exactly_100_levels_are_kept(codec: Codec, wrap: Any) -> None:
 
 
 def test_time_zone_of_an_own_class_is_refused(codec: Codec) -> None:
-    with pytest.raises(
-        UnencodableValueError, match=r"has a time zone of the type .*Elsewhere'\. Use datetime"
-    ):
+    with pytest.raises(UnencodableValueError, match=r"has a time zone of the type .*Elsewhere'\. Use datetime"):
         codec.encode({"at": datetime(2024, 1, 1, tzinfo=Elsewhere())})
 
 
@@ -248,9 +246,7 @@ def test_registered_object_without_a_field_is_refused(codec: Codec) -> None:
 
 
 def test_tracked_state_is_kept_as_plain_data(codec: Codec) -> None:
-    tracked = TrackedDict(
-        {"list": TrackedList([1, TrackedSet({2})]), "dict": TrackedDict({"a": 1}), "day": (1,)}
-    )
+    tracked = TrackedDict({"list": TrackedList([1, TrackedSet({2})]), "dict": TrackedDict({"a": 1}), "day": (1,)})
 
     for back in (codec.decode(codec.encode(tracked)), codec.copy(tracked)):
         assert back == {"list": [1, {2}], "dict": {"a": 1}, "day": (1,)}

@@ -86,9 +86,7 @@ def test_truncated_data_is_refused(length: int) -> None:
 
 @pytest.mark.parametrize("key", [b"", b"123456789012345"])
 def test_short_key_is_refused(key: bytes) -> None:
-    with pytest.raises(
-        SigningKeyError, match=rf"A signing key of {len(key)} bytes is too short\. Use at least 16"
-    ):
+    with pytest.raises(SigningKeyError, match=rf"A signing key of {len(key)} bytes is too short\. Use at least 16"):
         PickleCodec(key)
 
 
@@ -98,9 +96,7 @@ def test_data_of_a_plain_codec_is_refused() -> None:
 
 
 def test_object_that_cannot_be_pickled_is_refused() -> None:
-    with pytest.raises(
-        UnencodableValueError, match=r"cannot be pickled .*'stays here'.*\. Keep what"
-    ) as caught:
+    with pytest.raises(UnencodableValueError, match=r"cannot be pickled .*'stays here'.*\. Keep what") as caught:
         PickleCodec(KEY).check([Stubborn()], "state")
     assert (caught.value.path, caught.value.value) == ("state", "[<a Stubborn>]")
 
@@ -108,9 +104,7 @@ def test_object_that_cannot_be_pickled_is_refused() -> None:
 def test_object_that_cannot_be_built_again_is_a_decode_error() -> None:
     codec = PickleCodec(KEY)
 
-    with pytest.raises(
-        DecodeError, match=r"its objects cannot be built again \(RuntimeError\('moved away'\)\)"
-    ):
+    with pytest.raises(DecodeError, match=r"its objects cannot be built again \(RuntimeError\('moved away'\)\)"):
         codec.decode(codec.encode(Moved()))
 
 

@@ -1,0 +1,163 @@
+"""A routine with replicas: a front that hands out work, and workers that each have an instance and a state.
+
+Guarantees:
+
+- Merging and policies act once, in the front, before work is handed out.
+- Ordered: steps commit in the order in which their work was handed out; a head that is retried holds the others back.
+- What was handed out and has not committed is still waiting: at a pause it goes first again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from actors.mailbox import Mailbox
+from flowforge._engine.routine_actor import RoutineActor, with_counts
+from flowforge._engine.worker import Worker
+from flowforge.records import MessageMerged
+from flowforge.structs import replace
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge._engine.job_data import JobData
+    from flowforge._engine.plan import RoutinePlan
+    from flowforge._engine.step import Step
+    from flowforge._engine.work import Work
+    from flowforge.records import Message
+
+__all__ = ["Crew", "Replica"]
+
+
+class Crew(RoutineActor):
+    """The front: its mailbox holds the routine's lanes, and its own tree what was merged."""
+
+    def __init__(self, job: Job, plan: RoutinePlan) -> None:
+        super().__init__(job, plan, -1)
+        self.has_start = self.has_stop = False
+        self.is_started = True
+        self.is_ordered = plan.template.is_ordered
+        self.replicas = [Replica(job, plan, number, self) for number in range(plan.template.concurrency)]
+        self.idle = deque(self.replicas)
+        self.handed_out: dict[Replica, None] = {}
+        """The replicas that have work, in the order in which they got it."""
+
+    def available_work(self) -> Work | None:
+        """Hand out as much as there are idle replicas for; the front has no steps of its own."""
+        while self.idle and not self.mailbox.holds and (work := self.work or self.next_work()) is not None:
+            self.work = None
+            if work.is_merged:
+                self._merge(work)
+            super().consume(work)
+            self._hand_out(work)
+        return None
+
+    def _hand_out(self, work: Work) -> None:
+        replica = self.idle.popleft()
+        work.call = replica.call_of(work.lane) if work.take is None else replica.call_logic
+        replica.work = work
+        self.handed_out[replica] = None
+        if replica.mailbox.wake():
+            self.job.wake(replica)
+
+    def _merge(self, work: Work) -> None:
+        """Replace the payload by what it makes with all that came before, as a commit of its own."""
+        self.tracked.begin()
+        self.has_begun = True
+        payload = self.merged(work)
+        state = self.tracked.commit()
+        self.has_begun = False
+        payload = self.job.codec.copy(payload, f"{self.plan.id}.{work.slot}")
+        message = replace(work.messages[0], payload=payload, is_merged=True)
+        work.messages, work.argument, work.is_merged = (message,), message.payload, False
+        self.job.append(
+            MessageMerged(**self.job.next_position(), routine=self.plan.id, slot=work.slot, message=message, state=state)
+        )
+
+    def conclude(self, replica: Replica) -> None:
+        """The replica's work is done or given up; it can have more."""
+        del self.handed_out[replica]
+        self.idle.append(replica)
+        if self.has_data and not self.mailbox.holds and self.mailbox.wake():
+            self.job.wake(self)
+
+    def advance(self) -> None:
+        """Commit the steps that have waited for the one before them."""
+        while self.handed_out:
+            head = next(iter(self.handed_out))
+            step, head.stashed = head.stashed, None
+            if step is None:
+                return
+            head.settle_now(step)
+            if head.work is not None:
+                if not head.mailbox.holds and head.mailbox.wake():
+                    self.job.wake(head)
+                return
+
+    def is_head(self, replica: Replica) -> bool:
+        """Whether nothing was handed out before the replica's work that has not ended."""
+        return next(iter(self.handed_out)) is replica
+
+    def block(self) -> None:
+        super().block()
+        for replica in self.replicas:
+            replica.block()
+
+    def unblock(self) -> None:
+        super().unblock()
+        for replica in self.replicas:
+            replica.unblock()
+
+    def store_pending(self, data: JobData) -> None:
+        waiting: dict[str, list[Message]] = {}
+        for replica in self.handed_out:
+            assert replica.work is not None
+            for slot, message in zip(self.slots_of(replica.work), replica.work.messages, strict=True):
+                waiting.setdefault(slot, []).append(message)
+            if replica.retry_due is not None:
+                data.retries[self.plan.id] = replica.retry_due
+            if replica.lacks_cursor:
+                data.lacks_cursor.append(self.plan.id)
+        super().store_pending(data)
+        for slot, messages in waiting.items():
+            data.pending[self.plan.id, slot] = messages + data.pending.get((self.plan.id, slot), [])
+
+
+class Replica(Worker):
+    """One of a routine's workers: it gets its work from the front, one at a time."""
+
+    def __init__(self, job: Job, plan: RoutinePlan, replica: int, crew: Crew) -> None:
+        super().__init__(job, plan, replica, Mailbox((), job.lock))
+        self.crew = crew
+        self.stashed: Step | None = None
+
+    def available_work(self) -> Work | None:
+        return None if self.stashed is not None else self.work
+
+    def consume(self, work: Work) -> None:
+        self.crew.conclude(self)
+
+    def put_back(self, work: Work, attempt: int, progress: int) -> None:
+        work.messages = tuple(with_counts(message, attempt, progress) for message in work.messages)
+
+    def settle(self, step: Step) -> None:
+        is_early = self.crew.is_ordered and step.error is None and not self.crew.is_head(self)
+        if is_early and step.epoch == self.job.epoch and not self.job.is_over:
+            self.stashed = step
+            return
+        self.settle_now(step)
+        self.crew.advance()
+
+    def settle_now(self, step: Step) -> None:
+        """Commit a step whose turn it is, or put everything back."""
+        super().settle(step)
+
+    def note_given_up(self) -> None:
+        self.crew.advance()
+
+    def adopt(self, instance: Any) -> None:
+        super().adopt(instance)
+        if getattr(self, "work", None) is not None:
+            work = self.work
+            assert work is not None
+            work.call = self.call_of(work.lane) if work.take is None else self.call_logic

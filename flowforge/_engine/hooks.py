@@ -1,0 +1,84 @@
+"""A worker's hooks and what has to be done without the job's lock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING
+
+from flowforge._engine.orders import ActorBroke, Restart, StopDown
+from flowforge.error_texts import error_info
+
+if TYPE_CHECKING:
+    from flowforge._engine.worker import Worker
+
+__all__ = ["run_hook", "tidy_up"]
+
+logger = logging.getLogger("flowforge")
+
+
+def run_hook(worker: Worker, order: object) -> bool:
+    """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
+    is_stop = isinstance(order, StopDown)
+    if isinstance(order, Restart):
+        with worker.job.lock:
+            worker.renew()
+            if worker.has_start:
+                worker.mailbox.control.popleft()
+    if not (worker.has_stop and worker.is_started if is_stop else worker.has_start):
+        _hook_done(worker, is_stop, None)
+        return False
+    try:
+        context = worker.job.context.copy()
+        result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
+        if isinstance(result, Coroutine):
+            context.run(worker.job.dispatcher.run_async, result, lambda _, error: _hook_awaited(worker, is_stop, error))
+            return True
+    except BaseException as error:  # noqa: BLE001 - a hook that raises breaks this actor and nothing else
+        _hook_done(worker, is_stop, error)
+        return False
+    _hook_done(worker, is_stop, None)
+    return False
+
+
+def _hook_awaited(worker: Worker, is_stop: bool, error: BaseException | None) -> None:
+    _hook_done(worker, is_stop, error)
+    with worker.job.lock:
+        worker.note_end()
+
+
+def _hook_done(worker: Worker, is_stop: bool, error: BaseException | None) -> None:
+    with worker.job.lock:
+        if is_stop:
+            worker.is_stopped = True
+            worker.drop_stream()
+            if error is not None:
+                logger.error("on_stop of %r in job %r raised.", worker.plan.id, worker.job.id, exc_info=error)
+            worker.job.note_stopped()
+        elif error is not None:
+            info = error_info(error)
+            worker.suspend_for(ActorBroke(worker.plan.index, worker.replica, error, info, worker.job.epoch))
+        else:
+            worker.is_started = True
+            worker.release()
+
+
+def tidy_up(worker: Worker) -> None:
+    """Do what has to wait until the lock is not held."""
+    actions, worker.after_commit = worker.after_commit, []
+    for action in actions:
+        action()
+    while worker.stale_streams:
+        stream, context = worker.stale_streams.pop()
+        try:
+            if isinstance(stream, Generator):
+                context.run(stream.close)
+            else:
+                context.run(worker.job.dispatcher.run_async, stream.aclose(), _log_error)
+        except BaseException:
+            logger.exception("Closing a generator of %r in job %r raised.", worker.plan.id, worker.job.id)
+
+
+def _log_error(_result: object, error: BaseException | None) -> None:
+    if error is not None:
+        logger.error("Closing an async generator raised.", exc_info=error)
