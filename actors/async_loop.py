@@ -24,12 +24,13 @@ from actors.clock import Clock
 from actors.errors import ActorError
 from actors.turn_context import TURN_DEPTH
 
-__all__ = ["AsyncLoop"]
+__all__ = ["BLOCKED_SECONDS", "AsyncLoop"]
 
 logger = logging.getLogger("actors")
 
 BLOCKED_SECONDS = 1.0
-WATCH_INTERVAL = 0.25
+"""A coroutine that keeps the loop for longer is named in a warning."""
+_WATCH_INTERVAL = 0.25
 
 
 class AsyncLoop:
@@ -78,8 +79,12 @@ class AsyncLoop:
                 coroutine.close()
                 raise self._refusal()
             run = CoroutineRun(coroutine, on_done)
+            try:
+                self._order(functools.partial(self._start, run))
+            except BaseException:
+                coroutine.close()
+                raise
             self._pending += 1
-            self._order(functools.partial(self._start, run))
         return LoopTask(functools.partial(self._order, functools.partial(self._cancel, run)))
 
     def stop(self) -> None:
@@ -111,19 +116,22 @@ class AsyncLoop:
         with self._lock:
             if self._has_ended:
                 return
-            self._orders.append(order)
-            if self._is_woken:
-                return
-            self._is_woken = True
             if self._loop is None:
                 self._loop = self._start_thread()
-            self._loop.call_soon_threadsafe(self._take_orders, context=self._context)
+            self._orders.append(order)
+            if not self._is_woken:
+                self._is_woken = True
+                self._loop.call_soon_threadsafe(self._take_orders, context=self._context)
 
     def _start_thread(self) -> asyncio.AbstractEventLoop:
         self._before_start()
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._serve, args=(loop,), name=f"{self._name}-loop", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
         self.thread = thread
         return loop
 
@@ -144,7 +152,7 @@ class AsyncLoop:
                 task.cancel()
             elif not self._is_watched:
                 self._is_watched = True
-                self._call_later(WATCH_INTERVAL, self._watch)
+                self._call_later(_WATCH_INTERVAL, self._watch)
 
     def _cancel(self, run: CoroutineRun) -> None:
         if run.task is not None:
@@ -193,7 +201,7 @@ class AsyncLoop:
             elif now - self._asked_at >= BLOCKED_SECONDS and not self._has_warned:
                 self._has_warned = True
                 self._warn(now - self._asked_at)
-        self._call_later(WATCH_INTERVAL, self._watch)
+        self._call_later(_WATCH_INTERVAL, self._watch)
 
     def _give_sign_of_life(self) -> None:
         self._asked_at = None

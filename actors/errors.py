@@ -68,8 +68,7 @@ class UninitialisedActorError(ActorError):
 
     def __init__(self, actor_class: str) -> None:
         super().__init__(
-            f"The __init__ of actor class {actor_class!r} did not set the actor up. "
-            "Call super().__init__() in it."
+            f"The __init__ of actor class {actor_class!r} did not set the actor up. Call super().__init__() in it."
         )
         self.actor_class = actor_class
 
@@ -78,9 +77,7 @@ class DuplicateUrnError(ActorError):
     """Two running actors of one registry were given the same urn."""
 
     def __init__(self, actor_urn: str) -> None:
-        super().__init__(
-            f"An actor with the urn {actor_urn!r} is running already. Give each actor its own urn."
-        )
+        super().__init__(f"An actor with the urn {actor_urn!r} is running already. Give each actor its own urn.")
         self.actor_urn = actor_urn
 
 
@@ -110,9 +107,7 @@ class ClockError(ActorError, ValueError):
     """A manual clock was asked to go back."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"A clock cannot be advanced by {seconds!r} seconds. Give a number that is 0 or more."
-        )
+        super().__init__(f"A clock cannot be advanced by {seconds!r} seconds. Give a number that is 0 or more.")
         self.seconds = seconds
 
 
@@ -137,9 +132,7 @@ class ForkedDispatcherError(ActorError):
     """A dispatcher was used in a process forked from its own, where its threads do not exist."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"Dispatcher {name!r} belongs to the parent of this process. Create a new one in the child."
-        )
+        super().__init__(f"Dispatcher {name!r} belongs to the parent of this process. Create a new one in the child.")
         self.name = name
 
 

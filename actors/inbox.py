@@ -7,34 +7,16 @@ Guarantees:
 """
 
 import queue
-import sys
 import threading
-from collections import deque
 from typing import Any
 
 from actors.dispatcher import Dispatcher, Schedulable
-from actors.mailbox import Lane, Mailbox
+from actors.mailbox import Mailbox
 from actors.mailbox_status import MailboxStatus
 from actors.pooled_future import PooledFuture
 from actors.pykka_door import ActorDeadError, Envelope
 
-__all__ = ["Inbox", "SoleLane", "StopFlag"]
-
-# A mailbox with one lane never writes arrivals; a thousand bytes of empty deque per idle actor add up.
-NO_ARRIVALS: deque[int] = deque(maxlen=0)
-
-
-class SoleLane(Lane):
-    """The unbounded lane of a mailbox that has no other."""
-
-    __slots__ = ()
-
-    def __init__(self, name: str = "inbox") -> None:
-        self.name = name
-        self.items = deque()
-        self.arrivals = NO_ARRIVALS
-        self.is_over = False
-        self.high = self.low = sys.maxsize
+__all__ = ["Inbox", "StopFlag"]
 
 
 class StopFlag(threading.Event):
@@ -63,9 +45,7 @@ class StopFlag(threading.Event):
         if self._is_set:
             return True
         event: threading.Event = self.__dict__.setdefault("_event", threading.Event())
-        if self._is_set:
-            event.set()
-        return event.wait(timeout)
+        return self.is_set() or event.wait(timeout)
 
 
 class Inbox:

@@ -23,7 +23,7 @@ from actors.mailbox_status import MailboxStatus, may_move
 
 __all__ = ["Lane", "Mailbox", "MailboxStatistics"]
 
-IDLE, READY, RUNNING, AWAITING, CLOSED = MailboxStatus
+_IDLE, _READY, _RUNNING, _AWAITING, _CLOSED = MailboxStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,16 @@ class Lane:
 
     __slots__ = ("arrivals", "high", "is_over", "items", "low", "name")
 
+    arrivals: deque[int]
+    """When each item came; a mailbox with a single lane has no use for it, and an empty deque takes 760 bytes."""
+
     def __init__(self, name: str, *, capacity: int = 1000, watermark: float = 0.8) -> None:
         if capacity < 1:
             raise LaneOptionError(name, "capacity", capacity, "Give a whole number of messages, 1 or more.")
         if not 0 < watermark <= 1:
-            raise LaneOptionError(
-                name, "watermark", watermark, "Give a share of the capacity above 0 and up to 1."
-            )
+            raise LaneOptionError(name, "watermark", watermark, "Give a share of the capacity above 0 and up to 1.")
         self.name = name
         self.items: deque[Any] = deque()
-        self.arrivals: deque[int] = deque()
         self.is_over = False
         self.set_bound(max(1, int(capacity * watermark)))
 
@@ -71,8 +71,11 @@ class Mailbox:
     def __init__(self, lanes: Iterable[Lane] = (), lock: AbstractContextManager[Any] | None = None) -> None:
         self.lock: AbstractContextManager[Any] = threading.RLock() if lock is None else lock
         self.lanes: tuple[Lane, ...] = tuple(lanes)
+        if len(self.lanes) > 1:
+            for lane in self.lanes:
+                lane.arrivals = deque()
         self.control: deque[Any] = deque()
-        self.status = IDLE
+        self.status = _IDLE
         self.holds = 0
         self._arrived = 0
 
@@ -83,8 +86,8 @@ class Mailbox:
         if len(self.lanes) > 1:
             self._arrived += 1
             lane.arrivals.append(self._arrived)
-        if self.status is IDLE and not self.holds:
-            self.status = READY
+        if self.status is _IDLE and not self.holds:
+            self.status = _READY
             return True
         return False
 
@@ -95,8 +98,8 @@ class Mailbox:
 
     def wake(self) -> bool:
         """Give the owner a turn even if it holds no message; True when it must be submitted."""
-        if self.status is IDLE:
-            self.status = READY
+        if self.status is _IDLE:
+            self.status = _READY
             return True
         return False
 
@@ -130,36 +133,36 @@ class Mailbox:
 
     def start_turn(self) -> bool:
         """Ready to running; False when it was closed in the meantime, and there is nothing to do."""
-        if self.status is CLOSED:
+        if self.status is _CLOSED:
             return False
-        self._move(RUNNING)
+        self._move(_RUNNING)
         return True
 
     def end_turn(self) -> bool:
         """Running to ready if there is more to do (True: submit the owner), else to idle."""
-        if self.status is CLOSED:
+        if self.status is _CLOSED:
             return False
         if self.has_work():
-            self._move(READY)
+            self._move(_READY)
             return True
-        self._move(IDLE)
+        self._move(_IDLE)
         return False
 
     def rest_turn(self) -> None:
         """Running to idle, although data may wait: its owner has no use for it until more comes."""
-        if self.status is not CLOSED:
-            self._move(IDLE)
+        if self.status is not _CLOSED:
+            self._move(_IDLE)
 
     def suspend_turn(self) -> None:
         """Running to awaiting: the owner stays busy, without a thread, until `resume_turn`."""
-        if self.status is not CLOSED:
-            self._move(AWAITING)
+        if self.status is not _CLOSED:
+            self._move(_AWAITING)
 
     def resume_turn(self) -> bool:
         """Awaiting or running to ready; True when the owner must be submitted, False when it was closed."""
-        if self.status is CLOSED:
+        if self.status is _CLOSED:
             return False
-        self._move(READY)
+        self._move(_READY)
         return True
 
     def hold(self) -> None:
@@ -171,20 +174,21 @@ class Mailbox:
         if not self.holds:
             raise IllegalMailboxMoveError("released", "not held")
         self.holds -= 1
-        if self.status is IDLE and self.has_work():
-            self.status = READY
+        if self.status is _IDLE and self.has_work():
+            self.status = _READY
             return True
         return False
 
     def close(self) -> list[Any]:
         """Close for good; what was queued comes back, control first, then lane by lane."""
-        self.status = CLOSED
+        self.status = _CLOSED
         left = list(self.control)
         self.control.clear()
         for lane in self.lanes:
             left.extend(lane.items)
             lane.items.clear()
-            lane.arrivals.clear()
+            if len(self.lanes) > 1:
+                lane.arrivals.clear()
         return left
 
     def statistics(self) -> MailboxStatistics:

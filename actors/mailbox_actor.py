@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self
 
 from actors.dispatcher import Dispatcher, Group, TurnLimits
 from actors.errors import NoDispatcherError, UninitialisedActorError
-from actors.inbox import Inbox, SoleLane, StopFlag
-from actors.mailbox import Mailbox
+from actors.inbox import Inbox, StopFlag
+from actors.mailbox import Lane, Mailbox
 from actors.mailbox_status import MailboxStatus
 from actors.messages import SetUp
 from actors.pooled_future import PooledFuture
@@ -26,7 +26,7 @@ __all__ = ["MailboxActor"]
 # pykka's users have set up this logger.
 logger = logging.getLogger("pykka")
 
-SET_UP = SetUp()
+_SET_UP = SetUp()
 
 
 class MailboxActor(Actor):
@@ -79,12 +79,14 @@ class MailboxActor(Actor):
     ) -> None:
         if self._is_successor:
             return
-        self.actor_urn = urn or new_urn()
+        self.actor_urn = urn or _new_urn()
+        # Each instance sets the same attributes here: one set later would cost it a dict of its own.
+        self._waits_for_start = mailbox is None
+        self._own_group = None
         if mailbox is None:
             self.actor_inbox = inbox = self._create_actor_inbox()
             # What the constructor tells to itself waits for the start.
             inbox.mailbox.hold()
-            self._waits_for_start = True
         else:
             self.actor_inbox = inbox = Inbox(mailbox)
         inbox.lane = self.inbox_lane
@@ -92,8 +94,7 @@ class MailboxActor(Actor):
         dispatcher = dispatcher or self.dispatcher
         if dispatcher is not None:
             inbox.dispatcher = dispatcher
-        if group is not None:
-            self._group = group
+        self._group = group
         if registry is not None:
             self._registry = registry
         self.actor_stopped = StopFlag()
@@ -139,7 +140,7 @@ class MailboxActor(Actor):
             if mailbox.end_turn():
                 inbox.dispatcher.submit(owner)
             else:
-                # An idle actor needs no place in the round; it gets a new one with the next message.
+                # An idle actor needs no place in the round robin; its next message makes a new one.
                 self._own_group = None
 
     def on_control(self, message: Any) -> None:
@@ -154,7 +155,7 @@ class MailboxActor(Actor):
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
-        return Inbox(Mailbox((SoleLane(),)))
+        return Inbox(Mailbox((Lane("inbox"),)))
 
     @staticmethod
     def _create_future() -> PooledFuture[Any]:
@@ -175,7 +176,7 @@ class MailboxActor(Actor):
         inbox = self.actor_inbox
         mailbox = inbox.mailbox
         with mailbox.lock:
-            is_due = mailbox.put_control(SET_UP)
+            is_due = mailbox.put_control(_SET_UP)
             if self._waits_for_start:
                 self._waits_for_start = False
                 mailbox.release()
@@ -214,16 +215,10 @@ class MailboxActor(Actor):
             self.on_control(message)
 
     def _fail(self, item: Any, error: BaseException) -> None:
-        if self.actor_inbox.mailbox.status is MailboxStatus.CLOSED:
-            self._log_failure(error)
-        elif not self._suspend(item, error):
-            self._log_failure(error)
-            # As in pykka, the failed message went to `on_failure`'s exception; only `on_start` is told apart.
+        self._log_failure(error)
+        if self.actor_inbox.mailbox.status is not MailboxStatus.CLOSED:
+            # The failed message was delivered; only a failed `on_start` is told apart, as in pykka.
             self._finish(error, item if isinstance(item, SetUp) else None)
-
-    def _suspend(self, item: Any, error: BaseException) -> bool:
-        """Wait for somebody else's decision on the failure; False when there is nobody to decide."""
-        return False
 
     def _finish(self, error: BaseException | None, item: Any = None) -> None:
         """Stop now: accept nothing more, run the hook, answer what is left, `item` first."""
@@ -274,7 +269,7 @@ class MailboxActor(Actor):
         logger.error("Unhandled exception in %s:", self, exc_info=error)
 
 
-def new_urn() -> str:
+def _new_urn() -> str:
     """A urn for one actor, as unique as a random UUID and cheaper."""
     digits = os.urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]

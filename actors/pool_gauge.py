@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-__all__ = ["LOOK_INTERVAL", "PoolGauge"]
+__all__ = ["LIGHT_TURNS", "LOOK_INTERVAL", "PoolGauge"]
 
 LOOK_INTERVAL = 0.002
 """Seconds between two looks."""
 LIGHT_TURNS = 8
 """Who begins that many turns between two looks has light ones, which one thread runs best."""
-IDLE_SHARE = 0.5
+_IDLE_SHARE = 0.5
 """A process that uses less of one processor than this while somebody waits is blocked, not busy."""
 
 
@@ -60,6 +60,6 @@ class PoolGauge:
 
     def _is_process_idle(self) -> bool:
         elapsed, used = self._elapsed(), self._used()
-        is_idle = used - self._used_then < IDLE_SHARE * (elapsed - self._elapsed_then)
+        is_idle = used - self._used_then < _IDLE_SHARE * (elapsed - self._elapsed_then)
         self._elapsed_then, self._used_then = elapsed, used
         return is_idle

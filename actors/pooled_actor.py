@@ -13,12 +13,13 @@ from typing import Any, Self
 
 from actors.dispatcher import Dispatcher, Group
 from actors.mailbox_actor import MailboxActor
+from actors.mailbox_status import MailboxStatus
 from actors.messages import Apply, ChildFailed, ChildStopped, SetUp
 from actors.pooled_ref import PooledActorRef
 from actors.pykka_door import Envelope, RefRegistry
 from actors.supervision import Action, Directive
 
-__all__ = ["Lineage", "PooledActor"]
+__all__ = ["Failure", "Lineage", "PooledActor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Failure:
     error: BaseException
 
 
-IDENTITY = (
+_IDENTITY = (
     "_actor_ref",
     "_attempts",
     "_failure",
@@ -88,16 +89,24 @@ class PooledActor(MailboxActor):
         else:
             super()._obey(message)
 
+    def _fail(self, item: Any, error: BaseException) -> None:
+        if not self._suspend(item, error):
+            super()._fail(item, error)
+
     def _suspend(self, item: Any, error: BaseException) -> bool:
-        if self._lineage is None or self._failure is not None:
-            return False
+        """Hold the mailbox and leave the decision to the supervisor; False when there is none."""
         mailbox = self.actor_inbox.mailbox
+        if self._lineage is None or self._failure is not None or mailbox.status is MailboxStatus.CLOSED:
+            return False
         with mailbox.lock:
             mailbox.hold()
-        return self._report(Failure(item, error), self._lineage)
+        if self._report(Failure(item, error), self._lineage):
+            return True
+        self._failure = None
+        return False
 
     def _report(self, failure: Failure, lineage: Lineage) -> bool:
-        """Leave the decision to the supervisor; False when it has stopped."""
+        """Ask the supervisor; False when it has stopped."""
         self._failure = failure
         self._attempts += 1
         message = failure.item.message if isinstance(failure.item, Envelope) else failure.item
@@ -107,10 +116,7 @@ class PooledActor(MailboxActor):
     def _apply(self, directive: Directive) -> None:
         failure = self._failure
         if directive.action is Action.STOP:
-            if failure is None:
-                self._finish(None)
-            else:
-                self._finish(failure.error, failure.item)
+            self._finish(None if failure is None else failure.error)
         elif failure is not None:
             match directive.action:
                 case Action.RESTART:
@@ -139,7 +145,7 @@ class PooledActor(MailboxActor):
         """Put a fresh instance in the place of this one."""
         self._call_end_hook(failure.error)
         successor = type(self).__new__(type(self))
-        for name in IDENTITY:
+        for name in _IDENTITY:
             setattr(successor, name, getattr(self, name))
         successor._succeed(failure)  # noqa: SLF001 - its own class.
 
@@ -155,11 +161,13 @@ class PooledActor(MailboxActor):
             self.on_start()
         except BaseException as error:  # noqa: BLE001 - as in a handler.
             if not self._report(Failure(failure.item, error), lineage):
-                self._fail(failure.item, error)
+                super()._fail(failure.item, error)
             return
         self._go_on(None if isinstance(failure.item, SetUp) else failure.item)
 
     def _finish(self, error: BaseException | None, item: Any = None) -> None:
+        if item is None and self._failure is not None:
+            item = self._failure.item
         super()._finish(error, item)
         if self._lineage is not None:
             # A supervisor that is gone by now has stopped its children itself.

@@ -33,9 +33,10 @@ from actors.timers import PendingTimer, TimerThread
 from actors.turn_context import is_inside_turn
 from actors.worker_pool import WorkerPool
 
-__all__ = ["PooledDispatcher"]
+__all__ = ["EXIT_SECONDS", "PooledDispatcher"]
 
 EXIT_SECONDS = 10.0
+"""How long the end of the process waits for the turns of an open dispatcher."""
 
 
 class PooledDispatcher:

@@ -53,9 +53,7 @@ class PooledFuture(ThreadingFuture[T]):
 
     def _wait(self, dispatcher: Dispatcher, timeout: float | None) -> None:
         with self._condition:
-            if self._result is not None:
-                return
-            if self._arrival is None:
-                self._arrival = threading.Event()
-        if not dispatcher.wait_for(self._arrival, timeout):
+            arrival = self._arrival = self._arrival or threading.Event()
+        # An answer set before the event was there is in the result; one set later sets the event.
+        if self._result is None and not dispatcher.wait_for(arrival, timeout):
             raise Timeout("no answer can come" if timeout is None else f"{timeout} seconds")

@@ -24,7 +24,7 @@ __all__ = ["Supervisor"]
 P = TypeVar("P", bound=PooledActor)
 
 
-class Ward:
+class _Ward:
     """A child, and what stands between its failure and the directive."""
 
     __slots__ = ("is_suspended", "ref", "timer")
@@ -52,7 +52,7 @@ class Supervisor(PooledActor):
         super().__init__(*args, **kwargs)
         self._strategy = strategy
         self._budget = RestartBudget() if budget is None else budget
-        self._wards: dict[ActorRef[Any], Ward] = {}
+        self._wards: dict[ActorRef[Any], _Ward] = {}
         self._deferred: list[ChildFailed] = []
         self._after_stop: Callable[[], None] | None = None
         self._stops_at_once = False
@@ -76,7 +76,7 @@ class Supervisor(PooledActor):
             registry=self._registry,
             group=self._group,
         )
-        self._wards[child] = Ward(child)
+        self._wards[child] = _Ward(child)
         return child
 
     def stop_children(self) -> None:
@@ -99,12 +99,10 @@ class Supervisor(PooledActor):
             return
         order = Apply(Directive(directive.action))
         if directive.delay:
-            ward.timer = self.actor_inbox.dispatcher.call_later(
-                directive.delay, lambda: send_control(ward.ref, order)
-            )
+            ward.timer = self.actor_inbox.dispatcher.call_later(directive.delay, lambda: _send_control(ward.ref, order))
         else:
             ward.is_suspended = False
-            send_control(ward.ref, order)
+            _send_control(ward.ref, order)
 
     def on_escalation(self, failure: ChildFailed) -> None:
         """Deal with a child that would need a restart more than the budget has.
@@ -114,9 +112,7 @@ class Supervisor(PooledActor):
         """
         self.direct(failure.child, STOP)
         budget = self._budget
-        raise RestartBudgetSpentError(
-            str(failure.child), budget.max_restarts, budget.within_seconds
-        ) from failure.error
+        raise RestartBudgetSpentError(str(failure.child), budget.max_restarts, budget.within_seconds) from failure.error
 
     def on_children_stopped(self) -> None:
         """Go on after `stop_children`, when the last child has stopped."""
@@ -171,12 +167,16 @@ class Supervisor(PooledActor):
         if ward.timer is not None and ward.timer.cancel():
             ward.is_suspended = True
         if self._stops_at_once or ward.is_suspended:
-            send_control(ward.ref, Apply(STOP))
+            _send_control(ward.ref, Apply(STOP))
         else:
             ward.ref.actor_inbox.offer(Envelope(ActorStop()))
 
     def _go_on(self, item: Any = None) -> None:
+        failed = None if self._failure is None else self._failure.item
         super()._go_on(item)
+        if item is None and isinstance(failed, ChildFailed):
+            # Nobody else will decide on a child whose failure was the supervisor's own.
+            self.direct(failed.child, STOP)
         deferred, self._deferred = self._deferred, []
         for failure in deferred:
             self.actor_inbox.offer_control(failure)
@@ -197,6 +197,6 @@ class Supervisor(PooledActor):
         )
 
 
-def send_control(child: PooledActorRef[Any], order: Apply) -> None:
+def _send_control(child: PooledActorRef[Any], order: Apply) -> None:
     """Queue the order; a child that has stopped in the meantime needs none."""
     child.actor_inbox.offer_control(order)

@@ -21,11 +21,12 @@ from actors.clock import Clock
 from actors.errors import ActorError
 from actors.turn_context import TURN_DEPTH
 
-__all__ = ["PendingTimer", "TimerHeap", "TimerThread"]
+__all__ = ["COMPACTION_MINIMUM", "PendingTimer", "TimerHeap", "TimerThread"]
 
 logger = logging.getLogger("actors")
 
 COMPACTION_MINIMUM = 64
+"""Up to so many cancelled entries are not worth a clearing."""
 
 
 class PendingTimer:
@@ -145,12 +146,12 @@ class TimerThread:
         with self._condition:
             if self._refusal is not None:
                 raise self._refusal()
+            if self.thread is None and not self._is_stopping:
+                self._start_thread()
             timer = self.heap.add(self._clock.monotonic() + max(0.0, delay), callback)
             if timer.due < self._sleeps_until:
                 self._sleeps_until = timer.due
                 self._condition.notify()
-            if self.thread is None and not self._is_stopping:
-                self._start_thread()
             return timer
 
     def stop(self) -> None:

@@ -73,6 +73,7 @@ class WorkerPool:
         self._monitor_baton = threading.Lock()
         self._monitor_baton.acquire()
         self._monitor_is_parked = False
+        self._has_warned = False
 
     def submit(self, actor: Schedulable, /) -> None:
         """Queue one turn of `actor`; raises what `refuse` was given, if it was."""
@@ -224,8 +225,18 @@ class WorkerPool:
                 try:
                     self._start(worker)
                 except RuntimeError:
-                    logger.warning("Dispatcher %r could not start another thread.", self.name)
+                    self._warn_of_threads()
                     return
+
+    def _warn_of_threads(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Dispatcher %r could not start another thread and goes on with %d. "
+                "Raise the limit of threads, or give the dispatcher a smaller size.",
+                self.name,
+                len(self._workers),
+            )
 
     def _count_turns(self) -> int:
         return sum(worker.turns for worker in self._workers)

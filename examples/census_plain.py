@@ -14,7 +14,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def take_census(directory: str) -> dict[str, Any]:
     """Figures by package, the longest functions, and the files that could not be read or parsed."""
     root = Path(directory)
-    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
+    paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py") if path.is_file())
     packages: dict[str, dict[str, int]] = {}
     functions: list[list[Any]] = []
     skipped: list[str] = []
@@ -31,9 +31,7 @@ def take_census(directory: str) -> dict[str, Any]:
             skipped.append(path)
             continue
         package = path.split("/")[0] if "/" in path else "single modules"
-        counts = packages.setdefault(
-            package, {"files": 0, "lines": 0, "classes": 0, "functions": 0, "documented": 0}
-        )
+        counts = packages.setdefault(package, {"files": 0, "lines": 0, "classes": 0, "functions": 0, "documented": 0})
         counts["files"] += 1
         counts["lines"] += len(text.splitlines())
         for node in ast.walk(tree):

@@ -13,12 +13,13 @@ import ast
 import bisect
 import heapq
 import io
+import logging
 import sys
 import sysconfig
 import time
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from flowforge import ErrorHandler, ErrorStrategy, Flow, JobState, Routine, Runt
 from flowforge.records import MessageGivenUp, StepCommitted
 
 LONGEST = 10
+SHOWN_PACKAGES = 15
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+COUNTS = ("files", "lines", "classes", "functions", "documented")
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 class Walk(Routine):
@@ -41,7 +45,7 @@ class Walk(Routine):
 
     def walk(self) -> Iterator[None]:
         root = Path(self.directory)
-        found = (path.relative_to(root) for path in root.rglob("*.py"))
+        found = (path.relative_to(root) for path in root.rglob("*.py") if path.is_file())
         paths = sorted(path.as_posix() for path in found if "site-packages" not in path.parts)
         self.state["files"] = len(paths)
         for path in paths[bisect.bisect_right(paths, self.state["cursor"]) :]:
@@ -75,7 +79,6 @@ class Parse(Routine):
         self.define_event("definitions", ["path", "lines", "definitions"])
 
     def parse(self, path: str, text: str) -> None:
-        tree = ast.parse(text, path)
         definitions = [
             {
                 "name": node.name,
@@ -84,10 +87,20 @@ class Parse(Routine):
                 "length": (node.end_lineno or node.lineno) - node.lineno + 1,
                 "is_documented": ast.get_docstring(node, clean=False) is not None,
             }
-            for node in ast.walk(tree)
-            if isinstance(node, FUNCTIONS | ast.ClassDef)
+            for node in definitions_in(ast.parse(text, path))
         ]
         self.emit("definitions", path=path, lines=len(text.splitlines()), definitions=definitions)
+
+
+def definitions_in(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """All classes and functions; they stand in blocks only, so expressions, which are most of a tree, are left out."""
+    waiting: list[Any] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FUNCTIONS | ast.ClassDef):
+            yield node
+        for block in BLOCKS:
+            waiting.extend(getattr(node, block, ()))
 
 
 class Measure(Routine):
@@ -144,8 +157,8 @@ def build_flow(directory: str) -> Flow:
 
 def take_census(directory: str, *, shows_progress: bool = False) -> JobState:
     """Run the flow on all Python files below `directory`, and return its job, which then is at rest."""
-    # The texts in the records of a job would stay in memory, so few are kept.
-    options = RuntimeOptions(thread_pool_size=4, max_history=200)
+    # A job's history holds the payloads, here the texts of all files, so only its end is kept.
+    options = RuntimeOptions(max_history=200)
     with warnings.catch_warnings(), Runtime(options=options) as runtime:
         # What the compiler thinks of old escapes in strings is not our concern.
         warnings.simplefilter("ignore")
@@ -167,3 +180,68 @@ def show_progress(job: JobState) -> None:
             drawn_at = time.monotonic()
             print(f"\r{measured:6,} files measured, {skipped} skipped ...", end="", flush=True)
     print("\r" + " " * 40 + "\r", end="", flush=True)
+
+
+def print_report(directory: str, job: JobState, seconds: float) -> None:
+    """All that the census found, for people."""
+    packages: dict[str, dict[str, int]] = job.get_routine_state("tally")["packages"]
+    total = sum_of(packages.values())
+    print(f"Census of {directory}")
+    print(f"Job {job.status}: {job.get_routine_state('walk').get('files', 0):,} files in {seconds:.1f} s")
+    print("\nTotals")
+    for name, count in total.items():
+        print(f"  {name:<12}{count:>10,}")
+    print("\nLongest functions")
+    for length, place, name in job.get_routine_state("tally")["longest"]:
+        print(f"  {length:>5} lines  {name:<28} {place}")
+    print_packages(packages, total)
+    print(f"\nDead letters: {len(job.dead_letters)}")
+    for letter in job.dead_letters:
+        print(f"  {letter.payload['path']}\n      {letter.routine}: {letter.reason}")
+    print("\nTime per routine     calls     total      mean       p99")
+    for routine, times in job.tracker.statistics().routines.items():
+        spent = times.mean_time * (times.steps + times.errors)
+        milliseconds = f"{times.mean_time * 1e3:>7.2f} ms{times.p99_time * 1e3:>7.2f} ms"
+        print(f"  {routine:<14}{times.calls:>10,}{spent:>8.2f} s{milliseconds}")
+
+
+def print_packages(packages: dict[str, dict[str, int]], total: dict[str, int]) -> None:
+    """How many of the functions have a docstring: the packages with most functions, the others in one row."""
+    ranked = sorted(packages.items(), key=lambda item: (-item[1]["functions"], item[0]))
+    rows = ranked[:SHOWN_PACKAGES]
+    if others := ranked[SHOWN_PACKAGES:]:
+        rows.append((f"{len(others)} others", sum_of(counts for _, counts in others)))
+    print("\nFunctions with a docstring, by package")
+    for package, counts in [*rows, ("all", total)]:
+        share = counts["documented"] / max(1, counts["functions"])
+        print(f"  {package:<20}{counts['documented']:>7,} of{counts['functions']:>8,}{share:>8.1%}")
+
+
+def sum_of(rows: Iterable[dict[str, int]]) -> dict[str, int]:
+    """The rows added up, name by name."""
+    total = dict.fromkeys(COUNTS, 0)
+    for row in rows:
+        for name, count in row.items():
+            total[name] += count
+    return total
+
+
+def main() -> None:
+    """Take the census that the command line asks for."""
+    parser = argparse.ArgumentParser(description="A census of Python files, taken by a flow.")
+    parser.add_argument("--directory", default=sysconfig.get_path("stdlib"), help="default: the standard library")
+    parser.add_argument("--plain", action="store_true", help="show no progress")
+    options = parser.parse_args()
+    if not Path(options.directory).is_dir():
+        parser.error(f"There is no directory {options.directory!r}.")
+    # That a short history lets records go is what we asked for, not worth a warning between the lines.
+    logging.getLogger("flowforge").setLevel(logging.ERROR)
+    start = time.perf_counter()
+    job = take_census(options.directory, shows_progress=sys.stdout.isatty() and not options.plain)
+    print_report(options.directory, job, time.perf_counter() - start)
+    if job.status != "completed":
+        sys.exit(f"The census failed: {job.error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -274,16 +274,12 @@ def check_activation(activation: object, waiting: Waiting, policy: str = "custom
     return activation
 
 
-def _check_take(
-    activation: Activation, policy: str, slot: str, number: object, counts: Mapping[str, int]
-) -> None:
+def _check_take(activation: Activation, policy: str, slot: str, number: object, counts: Mapping[str, int]) -> None:
     if slot not in counts:
         choices = ", ".join(map(repr, counts)) or "none"
         raise PolicyAnswerError(policy, activation, f"There is no slot {slot!r}; the slots are: {choices}.")
     if not isinstance(number, int) or number < 0:
-        raise PolicyAnswerError(
-            policy, activation, f"Take a whole number of messages of {slot!r}, 0 or more."
-        )
+        raise PolicyAnswerError(policy, activation, f"Take a whole number of messages of {slot!r}, 0 or more.")
     if number > counts[slot]:
         remedy = f"Take no more than the {counts[slot]} waiting in {slot!r}."
         raise PolicyAnswerError(policy, activation, remedy)

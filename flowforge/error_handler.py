@@ -97,9 +97,7 @@ class ErrorHandler:
     @classmethod
     def critical(cls, *, max_retries: int = 3, retry_delay: float = 1.0, retry_backoff: float = 2.0) -> Self:
         """The handler of a routine that must succeed: try again, then fail the job."""
-        return cls(
-            ErrorStrategy.RETRY, max_retries=max_retries, retry_delay=retry_delay, retry_backoff=retry_backoff
-        )
+        return cls(ErrorStrategy.RETRY, max_retries=max_retries, retry_delay=retry_delay, retry_backoff=retry_backoff)
 
     def decide(self, error: BaseException, failures: int, draw: float = 0.0) -> Decision:
         """What to do now that `failures` attempts (1 or more) have failed; `draw` is the jitter's, in [0, 1).

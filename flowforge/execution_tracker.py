@@ -102,9 +102,7 @@ class ExecutionTracker:
         steps = sum(tally.steps for tally in tallies.values())
         return FlowStatistics(
             MappingProxyType({routine: tally.figures() for routine, tally in tallies.items()}),
-            MappingProxyType(
-                {f"{source} -> {to}.{slot}": n for (source, to, slot), n in sent.items() if source}
-            ),
+            MappingProxyType({f"{source} -> {to}.{slot}": n for (source, to, slot), n in sent.items() if source}),
             steps,
             steps / elapsed if elapsed > 0 else 0.0,
         )

@@ -50,12 +50,7 @@ class Flow(FlowGraph):
         Returns the steps that still run after `timeout` seconds; nothing if there is no live job.
         """
         jobs = self.live_jobs() if job_state is None else [job_state]
-        return [
-            step
-            for job in jobs
-            if job.live is not None and isinstance(job.live.host, Runtime)
-            for step in job.live.host.pause_job(job, reason, checkpoint, timeout)
-        ]
+        return [step for job in jobs for step in job.pause(reason, checkpoint, timeout)]
 
     def cancel(self, reason: str = "", job_state: JobState | None = None) -> list[StillRunning]:
         """Cancel a job of this flow, or all that run; returns the steps that still run."""

@@ -273,7 +273,11 @@ class JobState:
             return True
         loop = asyncio.get_running_loop()
         rested = asyncio.Event()
-        live.when_rested(lambda: loop.call_soon_threadsafe(rested.set))
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(rested.set)
+
+        live.when_rested(tell)
         try:
             await asyncio.wait_for(rested.wait(), timeout)
         except TimeoutError:
@@ -285,6 +289,25 @@ class JobState:
         if self.live is not None and not self.is_resting:
             control.close(self.live)
         self.data.is_kept_alive = False
+
+    def pause(self, reason: str = "", checkpoint: Any = None, timeout: float | None = None) -> list[StillRunning]:
+        """Let running steps finish, start no other, and wait until it rests with all its messages.
+
+        After `timeout` seconds async handlers are cancelled, their messages staying first, and the steps that still
+        hold a thread are returned; it is paused as soon as they end. Inside a step it returns at once and acts after
+        the commit. At rest it does nothing. NoCursorError if a generator could not be called again.
+        """
+        live = self.live
+        if live is None or live.is_over:
+            return []
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open:
+            step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
+            return []
+        control.request_pause(live, reason, checkpoint)
+        if live.dispatcher.wait_for(live.rested, timeout):
+            return []
+        return control.interrupt_async_steps(live)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; returns the steps that still run, whose effects will be refused. At rest it does nothing."""
@@ -327,7 +350,7 @@ class JobState:
         """The committed shared data, to read or to change."""
         return SharedBuffer(self.data.shared, self.codec)
 
-    def copy_value(self, value: Any, path: str | os.PathLike[str]) -> Any:
+    def copy_value(self, value: Any, path: str) -> Any:
         """A checked copy of a value."""
         return self.codec.copy(value, path)
 

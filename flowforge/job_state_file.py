@@ -8,6 +8,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from flowforge._engine.job_data import DeadLetter, JobData
@@ -102,8 +103,7 @@ def save_tree(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
 def load_tree(path: str | os.PathLike[str]) -> Any:
     """Read the tree in a file; JobStateFileError if it is not JSON, or cut short."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as err:
         remedy = "It is not JSON, or was cut short; load a file that JobState.save wrote."
         raise JobStateFileError(str(path), str(err), remedy) from err
@@ -183,9 +183,9 @@ def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str)
 
 
 def _message_of(tree: Mapping[str, Any], codec: Codec) -> Message:
-    ids = {name: int(tree[name], 16) for name in _IDS}
-    fields = {name: tree[name] for name in _MESSAGE_FIELDS}
-    return Message(payload=from_json(tree["payload"], codec), **ids, **fields)
+    fields: dict[str, Any] = {name: tree[name] for name in _MESSAGE_FIELDS}
+    fields |= {name: int(tree[name], 16) for name in _IDS}
+    return Message(payload=from_json(tree["payload"], codec), **fields)
 
 
 def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[str, Any]:

@@ -92,9 +92,7 @@ class QueueOutputHandler:
 
     def __init__(self, target: "queue.Queue[OutputRecord] | None" = None) -> None:
         if target is not None and not isinstance(target, queue.Queue):
-            raise OptionError(
-                "QueueOutputHandler", "target", target, "Give a queue.Queue, or None for a new one."
-            )
+            raise OptionError("QueueOutputHandler", "target", target, "Give a queue.Queue, or None for a new one.")
         self.queue: queue.Queue[OutputRecord] = queue.Queue() if target is None else target
 
     def handle(self, output: OutputRecord) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowforge.activation_policies import policy_from
+from flowforge.binding import Shapes
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.event import Event
 from flowforge.routine_errors import (
@@ -30,7 +31,9 @@ __all__ = ["Logic", "Routine", "Routine2"]
 Logic = Callable[[dict[str, list[dict[str, Any]]], Mapping[str, Any], Any], Any]
 """`logic(slot_data, policy_message, job_state)`."""
 
-_EMIT_REMEDY = "Emit while the handler runs; a thread or task that may outlive it should hand its result back to the handler."
+_EMIT_REMEDY = (
+    "Emit while the handler runs; a thread or task that may outlive it should hand its result back to the handler."
+)
 _STATE_REMEDY = "Read it while a handler of the routine runs, or ask the JobState."
 
 
@@ -67,7 +70,7 @@ class Routine(metaclass=_RoutineType):
         self._initial_state: dict[str, Any] = {}
         self._routine_id: str | None = None
         self._latest_state: Callable[[], dict[str, Any]] | None = None
-        self.__dict__.setdefault("_shapes", {})
+        self._shapes: Shapes = self.__dict__.get("_shapes", {})
 
     def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         call = getattr(self, "__call__", None)  # noqa: B004 - the method is wanted, not the question
@@ -233,7 +236,9 @@ class Routine(metaclass=_RoutineType):
     def set_logic(self, logic: Logic) -> None:
         """Call `logic(slot_data, policy_message, job_state)` per activation, instead of slot handlers."""
         if not callable(logic):
-            raise RoutineOptionError("logic", logic, self.name, "Give a function (slot_data, policy_message, job_state).")
+            raise RoutineOptionError(
+                "logic", logic, self.name, "Give a function (slot_data, policy_message, job_state)."
+            )
         self.logic = logic
 
     def set_activation_policy(self, policy: ActivationPolicy | Callable[..., Any]) -> None:
@@ -264,7 +269,7 @@ class Routine(metaclass=_RoutineType):
 
     def set_concurrency(self, n: int, ordered: bool = True) -> None:
         """Run `n` replicas behind the slots, each with its own instance and state; `ordered` commits in input order."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        if type(n) is not int or n < 1:
             raise RoutineOptionError("concurrency", n, self.name, "Give a whole number of replicas, 1 or more.")
         self.concurrency = n
         self.is_ordered = ordered

@@ -6,7 +6,9 @@ from flowforge.routine import Routine
 
 __all__ = ["instantiate"]
 
-_OWN = frozenset({"slots", "events", "constructor", "_constructed", "_config", "_initial_state", "_shapes", "_latest_state"})
+_OWN = frozenset(
+    {"slots", "events", "constructor", "_constructed", "_config", "_initial_state", "_shapes", "_latest_state"}
+)
 
 
 def instantiate(template: Routine) -> Routine:

@@ -22,9 +22,11 @@ from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
 from flowforge._engine.control import StillRunning, check_payload
+from flowforge._engine.host import Log
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
 from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
+from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
 from flowforge.flow_graph import FlowGraph
@@ -32,19 +34,18 @@ from flowforge.flow_registry import FlowRegistry
 from flowforge.job_errors import (
     DuplicateJobError,
     JobFinishedError,
-    NoCursorError,
     RuntimeClosedError,
     SlotQueueFullError,
     UnknownTargetError,
     WaitInStepError,
-    WrongFlowError,
-    WrongStateError,
 )
 from flowforge.job_state import JobState
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.options import RuntimeOptions
-from flowforge.output_handler import OutputHandler, OutputPump, OutputRecord
-from flowforge.records import Delivery, Destination, Record, StepCommitted
+from flowforge.output_handler import OutputHandler
+from flowforge.output_pumps import OutputPumps
+from flowforge.records import Delivery, Destination
+from flowforge.runtime_statistics import RuntimeStatistics
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryLog
@@ -54,26 +55,9 @@ if TYPE_CHECKING:
 
     from actors.dispatcher import Dispatcher
 
-__all__ = ["Runtime", "RuntimeStatistics"]
+__all__ = ["Runtime"]
 
 logger = logging.getLogger("flowforge")
-
-
-class RuntimeStatistics:
-    """What a runtime holds at one moment."""
-
-    __slots__ = ("dispatcher", "jobs", "steps_still_running")
-
-    def __init__(self, jobs: dict[str, int], steps_still_running: tuple[StillRunning, ...], dispatcher: object) -> None:
-        self.jobs = jobs
-        """How many jobs have each status."""
-        self.steps_still_running = steps_still_running
-        """Abandoned steps whose threads have not come back."""
-        self.dispatcher = dispatcher
-        """The dispatcher's own figures."""
-
-    def __repr__(self) -> str:
-        return f"RuntimeStatistics(jobs={self.jobs!r}, steps_still_running={self.steps_still_running!r})"
 
 
 class Runtime:
@@ -93,10 +77,12 @@ class Runtime:
         codec: Codec | None = None,
     ) -> None:
         self.options = options or RuntimeOptions(thread_pool_size=thread_pool_size)
-        self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(self.options.thread_pool_size)
+        self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
+            self.options.thread_pool_size, drains_at_exit=False
+        )
         self.codec = codec or Codec()
         self.registry = Registry()
-        self.log = MemoryLog()
+        self.log: Log = MemoryLog()
         self.records_per_look = 64
         self._flows = registry
         self._lock = Lock()
@@ -104,7 +90,7 @@ class Runtime:
         self._plans: dict[str, FlowPlan] = {}
         self._timeouts: dict[str, float | None] = {}
         self._finished: dict[str, None] = {}
-        self._pumps: dict[str, OutputPump] = {}
+        self._outputs = OutputPumps()
         self._idle = Event()
         self._idle.set()
         self._running = 0
@@ -178,11 +164,9 @@ class Runtime:
             if state.status is not JobStatus.PENDING:
                 raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
         plan = self._plans[state.job_id] if flow is None else plan_of(flow)
-        if state.flow_id != plan.flow_id:
-            raise WrongFlowError(state.job_id, state.flow_id, plan.flow_id)
-        _check_fit(state, plan)
+        check_fit(state.data, plan)
         if state.status is JobStatus.FAILED:
-            _reset_attempts(state.data)
+            reset_attempts(state.data)
         with self._lock:
             known = self._jobs.setdefault(state.job_id, state)
             if known is not state and not known.is_resting:
@@ -213,7 +197,7 @@ class Runtime:
         context.run(TURN_DEPTH.set, 1)
         self._plans[state.job_id] = plan
         self._timeouts[state.job_id] = timeout
-        return Job(self, plan, state.data, state.view, state, context)
+        return Job(self, plan, state.data, state.view, job_state=state, context=context)
 
     def _begin(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state
@@ -275,7 +259,9 @@ class Runtime:
         values = check_payload(payload, f"the slot {routine}.{slot}")
         live = state.live
         if live is None or live.is_over:
-            raise JobFinishedError(state.job_id, state.status, "take a post", "Start it with keep_alive=True, or resume it.")
+            raise JobFinishedError(
+                state.job_id, state.status, "take a post", "Start it with keep_alive=True, or resume it."
+            )
         live.plan.routine(routine).entry_lane(slot)
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
@@ -292,9 +278,7 @@ class Runtime:
             if live.is_over:
                 raise JobFinishedError(state.job_id, state.status, "take a post", "Resume it first.")
 
-    def _post_now(
-        self, live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None
-    ) -> None:
+    def _post_now(self, live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
         control.try_post(live, routine, slot, values, key, is_bounded=False)
 
     # Looking
@@ -331,23 +315,8 @@ class Runtime:
     def pause_job(
         self, job: JobState | str, reason: str = "", checkpoint: Any = None, timeout: float | None = None
     ) -> list[StillRunning]:
-        """Let running steps finish, start no other, and wait until the job rests with all its messages.
-
-        After `timeout` seconds async handlers are cancelled, and steps that still hold a thread are returned; the job
-        is paused as soon as they end. Inside a step it returns at once and acts after the commit.
-        """
-        state = self._state(job)
-        live = state.live
-        if live is None or live.is_over:
-            return []
-        step = CURRENT_STEP.get()
-        if isinstance(step, Step) and step.is_open:
-            step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
-            return []
-        control.request_pause(live, reason, checkpoint)
-        if self.dispatcher.wait_for(live.rested, timeout):
-            return []
-        return control.interrupt_async_steps(live)
+        """Pause a job as `JobState.pause` does; returns its steps that still run."""
+        return self._state(job).pause(reason, checkpoint, timeout)
 
     def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
         """Wait until every job rests; False after `timeout` seconds."""
@@ -374,10 +343,7 @@ class Runtime:
                 control.halt(job.live)
         if not wait:
             timeout = 0.0
-        with self._lock:
-            pumps, self._pumps = list(self._pumps.values()), {}
-        for pump in pumps:
-            pump.close(timeout)
+        self._outputs.close(timeout)
         return self.dispatcher.shutdown(timeout=timeout)
 
     def _state(self, job: JobState | str) -> JobState:
@@ -411,21 +377,7 @@ class Runtime:
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""
-        state = job.job_state
-        assert isinstance(state, JobState)
-        if handler is None:
-            return
-        pump = OutputPump(handler, f"flowforge-outputs-{job.id[:8]}")
-        with self._lock:
-            self._pumps[job.id] = pump
-        state.view.add_listener(lambda record: _pump_outputs(pump, job.id, record))
-
-
-def _pump_outputs(pump: OutputPump, job_id: str, record: Record) -> None:
-    if isinstance(record, StepCommitted):
-        for output in record.outputs:
-            if not output.is_event:
-                pump.put(OutputRecord(job_id, record.routine, output.name, output.payload, record.at))
+        self._outputs.attach(job.id, job.view, handler)
 
 
 def _reader(state: weakref.ref[JobState], routine_id: str) -> Any:
@@ -434,19 +386,3 @@ def _reader(state: weakref.ref[JobState], routine_id: str) -> Any:
         return {} if job is None else job.get_routine_state(routine_id, {})
 
     return read
-
-
-def _check_fit(state: JobState, plan: FlowPlan) -> None:
-    for routine, slot in state.data.pending:
-        if routine not in plan.by_id:
-            raise WrongStateError(state.job_id, f"messages wait for the routine {routine!r}, which the flow does not have")
-        if slot not in plan.by_id[routine].lanes:
-            raise WrongStateError(state.job_id, f"messages wait in the slot {routine}.{slot}, which the flow does not have")
-    for routine in state.data.lacks_cursor:
-        raise NoCursorError(routine, "resumed")
-
-
-def _reset_attempts(data: JobData) -> None:
-    for messages in data.pending.values():
-        messages[:] = [control.without_attempts(message) for message in messages]
-    data.retries.clear()

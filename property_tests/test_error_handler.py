@@ -38,9 +38,7 @@ def test_only_a_retry_has_a_delay_and_it_is_bounded(
 def test_every_message_is_decided_on_after_finitely_many_retries(
     handler: ErrorHandler, error: type[BaseException]
 ) -> None:
-    strategies = [
-        handler.decide(error(), failures).strategy for failures in range(1, handler.max_retries + 2)
-    ]
+    strategies = [handler.decide(error(), failures).strategy for failures in range(1, handler.max_retries + 2)]
 
     retried = [strategy is ErrorStrategy.RETRY for strategy in strategies]
     assert not retried[-1]

@@ -17,7 +17,7 @@ class JobLife(RuleBasedStateMachine):
         assert may_move(self.status, new)
         self.status = new
 
-    @precondition(lambda self: not self.was_entered and not self.is_over)
+    @precondition(lambda self: not (self.was_entered or self.is_held or self.is_over))
     @rule()
     def enter(self) -> None:
         self.was_entered, self.is_held = True, False
@@ -60,10 +60,10 @@ class JobLife(RuleBasedStateMachine):
         assert (self.status in FINISHED) == self.is_over
         assert (self.status in RESTING) == (self.is_over or self.is_held)
 
-    @invariant()
-    def a_cancelled_job_moves_no_more(self) -> None:
-        may_go_on = any(may_move(self.status, new) for new in JobStatus)
-        assert may_go_on != self.is_cancelled
+    @precondition(lambda self: self.is_cancelled)
+    @rule(new=st.sampled_from(JobStatus))
+    def try_to_revive(self, new: JobStatus) -> None:
+        assert not may_move(self.status, new)
 
     @invariant()
     def nothing_completes_without_running(self) -> None:

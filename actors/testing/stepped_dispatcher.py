@@ -30,13 +30,13 @@ __all__ = ["Choice", "SteppedDispatcher"]
 Choice = Schedulable | PendingTimer | VirtualLoop
 """What one step can run: a turn of an actor, a timer that is due, or an iteration of the event loop."""
 
-SINGLE_MESSAGE = TurnLimits(max_messages=1, max_seconds=math.inf, splits_steps=True)
+_SINGLE_MESSAGE = TurnLimits(max_messages=1, max_seconds=math.inf, splits_steps=True)
 
 
 class SteppedDispatcher:
     """A `Dispatcher` that runs one thing at a time, when told, on the calling thread."""
 
-    def __init__(self, clock: ManualClock | None = None, limits: TurnLimits = SINGLE_MESSAGE) -> None:
+    def __init__(self, clock: ManualClock | None = None, limits: TurnLimits = _SINGLE_MESSAGE) -> None:
         self.limits = limits
         self._clock = ManualClock() if clock is None else clock
         self._ready: deque[Choice] = deque()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest
+from flowforge._engine.timeouts import abandon
 from flowforge.job_errors import NoCursorError, PayloadTypeError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
@@ -91,7 +92,7 @@ def interrupt_async_steps(job: Job) -> list[StillRunning]:
         for worker in job.everyone():
             step = worker.step
             if step is not None and step.is_open and worker.task is not None:
-                worker.abandon(step)
+                abandon(worker, step)
                 worker.step = None
                 worker.note_end()
         return still_running(job)

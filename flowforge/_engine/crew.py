@@ -71,7 +71,9 @@ class Crew(RoutineActor):
         message = replace(work.messages[0], payload=payload, is_merged=True)
         work.messages, work.argument, work.is_merged = (message,), message.payload, False
         self.job.append(
-            MessageMerged(**self.job.next_position(), routine=self.plan.id, slot=work.slot, message=message, state=state)
+            MessageMerged(
+                **self.job.next_position(), routine=self.plan.id, slot=work.slot, message=message, state=state
+            )
         )
 
     def conclude(self, replica: Replica) -> None:

@@ -53,9 +53,7 @@ def _advance(worker: Worker, step: Step) -> bool:
     return False
 
 
-def _run_async(
-    worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context
-) -> None:
+def _run_async(worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context) -> None:
     def on_done(result: object, error: BaseException | None) -> None:
         step.error = error
         step.is_final = not isinstance(worker.stream, AsyncGenerator) or result is True

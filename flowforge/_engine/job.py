@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import Group
 from actors.supervision import RestartBudget
+from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
-from flowforge._engine.job_data import DeadLetter
-from flowforge._engine.orders import RetryDue, StartUp, StopDown
+from flowforge._engine.failures import wait_for_retry
+from flowforge._engine.orders import StartUp, StopDown
 from flowforge._engine.rest import decide_at_rest
 from flowforge._engine.routine_actor import RoutineActor
 from flowforge._engine.supervisor import JobSupervisor
-from flowforge.error_handler import ErrorStrategy
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     Delivery,
@@ -33,12 +33,8 @@ from flowforge.records import (
     ErrorInfo,
     JobMoved,
     JobStarted,
-    MessageGivenUp,
     Record,
-    RetryScheduled,
-    RoutineRestarted,
     StepCommitted,
-    StepFailed,
 )
 from flowforge.routine_instances import instantiate
 
@@ -52,7 +48,6 @@ if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge._engine.step import Step
     from flowforge._engine.view import JobView
-    from flowforge._engine.work import Work
     from flowforge._engine.worker import Worker
     from flowforge.routine import Routine
 
@@ -72,6 +67,7 @@ class Job:
         plan: FlowPlan,
         data: JobData,
         view: JobView,
+        *,
         job_state: object,
         context: contextvars.Context,
     ) -> None:
@@ -150,7 +146,7 @@ class Job:
         for delivery in deliveries or ():
             self.deliver(delivery)
         for routine, due in self.data.retries.items():
-            self._wait_for_retry(self.workers[self.plan.by_id[routine].index], due)
+            wait_for_retry(self, self.workers[self.plan.by_id[routine].index], due)
         self.data.retries = {}
         timeout = self.host.timeout_of(self)
         if timeout is not None:
@@ -235,99 +231,10 @@ class Job:
         if worker.mailbox.put(lane_index, delivery.message):
             self.wake(worker)
         lane = worker.mailbox.lanes[lane_index]
-        if not lane.is_over and len(lane.items) >= lane.high:
-            lane.is_over = True
-            for index in plan.upstream[lane_index]:
-                self.workers[index].block()
-
-    def note_popped(self, worker: RoutineActor, lane_index: int) -> None:
-        """Messages left a lane: let those go on that it held back."""
-        lane = worker.mailbox.lanes[lane_index]
-        if lane.is_over and len(lane.items) <= lane.low:
-            lane.is_over = False
-            for index in worker.plan.upstream[lane_index]:
-                self.workers[index].unblock()
-        if self.space_waiters:
-            self._wake_space_waiter(worker, lane_index)
-
-    def _wake_space_waiter(self, worker: RoutineActor, lane_index: int) -> None:
-        for number, (waiting_for, lane, event) in enumerate(self.space_waiters):
-            if waiting_for is worker and lane == lane_index:
-                del self.space_waiters[number]
-                event.set()
-                return
+        if len(lane.items) >= lane.high:
+            note_put(self, worker, lane_index)
 
     # Errors
-
-    def record_failure(self, worker: Worker, step: Step, error: ErrorInfo) -> None:
-        """Write down a failed attempt."""
-        self.append(
-            StepFailed(
-                **self.next_position(),
-                routine=worker.plan.id,
-                replica=worker.replica,
-                slot=step.work.slot,
-                messages=step.work.messages,
-                duration=step.ended - step.started,
-                queued=max(0.0, step.began - step.work.messages[0].at),
-                error=error,
-            )
-        )
-
-    def record_restart(self, worker: Worker, error: ErrorInfo) -> None:
-        """Write down that a broken actor gets a fresh instance."""
-        self.append(
-            RoutineRestarted(**self.next_position(), routine=worker.plan.id, replica=worker.replica, error=error)
-        )
-
-    def would_retry(self, worker: Worker, error: BaseException, failures: int) -> bool:
-        """Whether the supervisor would answer that error with another attempt."""
-        return self.supervisor.decide(worker.plan.index, error, failures).strategy is ErrorStrategy.RETRY
-
-    def schedule_retry(self, worker: Worker, delay: float) -> None:
-        """Let a suspended worker go on after `delay` seconds."""
-        due = self.clock.now() + delay
-        self.append(
-            RetryScheduled(
-                **self.next_position(), routine=worker.plan.id, replica=worker.replica, delay=delay, due=due
-            )
-        )
-        if delay <= 0:
-            worker.release()
-        else:
-            worker.retry_due = due
-            self.call_later(worker, delay, lambda: worker.order(RetryDue(self.epoch)))
-
-    def _wait_for_retry(self, worker: Worker, due: float) -> None:
-        worker.is_suspended = True
-        worker.mailbox.hold()
-        worker.retry_due = due
-        delay = max(0.0, due - self.clock.now())
-        self.call_later(worker, delay, lambda: worker.order(RetryDue(self.epoch)))
-
-    def give_up(self, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:
-        """Make the work's messages a dead letter."""
-        data = self.data
-        data.letters += 1
-        letter = f"{self.id}-dl{data.letters}"
-        slots = worker.slots_of(work)
-        at = self.clock.now()
-        data.dead_letters[letter] = DeadLetter(
-            letter, worker.plan.id, slots, work.messages, strategy, error, at
-        )
-        worker.consume(work)
-        self.in_flight -= len(work.messages)
-        self.append(
-            MessageGivenUp(
-                **self.next_position(),
-                routine=worker.plan.id,
-                slot=work.slot,
-                messages=work.messages,
-                strategy=strategy,
-                error=error,
-            )
-        )
-        self.complete_if_done()
 
     def stop_for(self, error: ErrorInfo, routine: str | None) -> None:
         """Fail the job as soon as all steps that run have ended."""
@@ -392,9 +299,7 @@ class Job:
         data.elapsed += self.clock.monotonic() - self.started_at
         for worker in self.workers:
             worker.store_pending(data)
-        self.append(
-            JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine)
-        )
+        self.append(JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine))
         self.to_stop = [worker for worker in self.everyone() if worker.needs_stop]
         self.to_stop.sort(key=lambda worker: (-worker.plan.rank, -worker.plan.index))
         for _, _, event in self.space_waiters:
@@ -426,8 +331,8 @@ class Job:
         with self.lock:
             if not self.is_over or self.to_stop or self.rested.is_set() or self.view.inbox:
                 return
-            for worker in self.everyone():
-                self.registry.unregister(worker.actor_ref)
+            for actor in self.everyone():
+                self.registry.unregister(actor.actor_ref)
             self.rested.set()
             listeners, self.rest_listeners = self.rest_listeners, []
         self.host.note_rest(self)

@@ -65,20 +65,17 @@ class Journal:
 class Place:
     """Where a container stands: the dict keys that lead to it, or to what it is nested in, and its depth.
 
-    Containers inside a list or tuple share the path of the outermost one, since a delta addresses no deeper.
+    Containers inside a list or tuple (`is_nested`) share the path of the outermost one, since a delta
+    addresses no deeper.
     """
 
-    __slots__ = ("depth", "journal", "path")
+    __slots__ = ("depth", "is_nested", "journal", "path")
 
     def __init__(self, journal: Journal, path: Path, depth: int) -> None:
         self.journal = journal
         self.path = path
         self.depth = depth
-
-    @property
-    def is_nested(self) -> bool:
-        """Whether a list or tuple stands between the container and the root."""
-        return self.depth > len(self.path)
+        self.is_nested = depth > len(path)
 
     def require_step(self) -> None:
         """Raise StateChangedOutsideStepError when no step is running."""

@@ -111,7 +111,6 @@ class FlowPlan:
         for plan in self.routines:
             plan.upstream = tuple(tuple(feeders.get((plan.index, lane), ())) for lane in range(len(plan.slots)))
 
-
     def fits(self, flow: FlowGraph) -> bool:
         """Whether it was compiled from `flow` and its routines as they are now."""
         return self.version == flow.version and all(

@@ -6,6 +6,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from actors.mailbox import Lane, Mailbox
+from flowforge._engine.bounds import note_popped
+from flowforge._engine.failures import give_up
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
 from flowforge._engine.work import Work
@@ -68,7 +70,7 @@ class RoutineActor(Worker):
         for lane, count in work.taken():
             for _ in range(count):
                 self.mailbox.pop(lane)
-            self.job.note_popped(self, lane)
+            note_popped(self.job, self, lane)
 
     def put_back(self, work: Work, attempt: int, progress: int) -> None:
         work.messages = tuple(with_counts(message, attempt, progress) for message in work.messages)
@@ -148,6 +150,6 @@ class RoutineActor(Worker):
         for lane, slot in enumerate(self.plan.slots):
             for message in tuple(self.mailbox.lanes[lane].items):
                 work = Work(slot.name, lane, (message,), ignore, None)
-                self.job.give_up(self, work, "unmatched", None)
+                give_up(self.job, self, work, "unmatched", None)
                 if self.job.is_over:
                     return

@@ -27,9 +27,7 @@ class StateContainsItselfError(FlowForgeError, ValueError):
     """A container put into the state leads back to itself."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(
-            f"{path!r} contains itself. Keep a key or an id in place of the container that leads back."
-        )
+        super().__init__(f"{path!r} contains itself. Keep a key or an id in place of the container that leads back.")
         self.path = path
 
 
@@ -37,9 +35,7 @@ class StateTooDeepError(FlowForgeError, ValueError):
     """A container put into the state is nested deeper than the codec can keep."""
 
     def __init__(self, path: str, limit: int) -> None:
-        super().__init__(
-            f"{path!r} is nested deeper than {limit!r} levels. Keep a flat dict keyed by id instead."
-        )
+        super().__init__(f"{path!r} is nested deeper than {limit!r} levels. Keep a flat dict keyed by id instead.")
         self.path = path
         self.limit = limit
 
@@ -48,8 +44,6 @@ class InvalidStateKeyError(FlowForgeError, ValueError):
     """A dict key in the state that does not equal itself, such as NaN, and so cannot be found again."""
 
     def __init__(self, path: str, key: object) -> None:
-        super().__init__(
-            f"The key {key!r} of {path!r} does not equal itself. Use a key that can be looked up again."
-        )
+        super().__init__(f"The key {key!r} of {path!r} does not equal itself. Use a key that can be looked up again.")
         self.path = path
         self.key = key

@@ -75,7 +75,8 @@ class Step:
 
     @property
     def state(self) -> dict[str, Any]:
-        return self.worker.user_state
+        state: dict[str, Any] = self.worker.user_state
+        return state
 
     @property
     def job_state(self) -> Any:

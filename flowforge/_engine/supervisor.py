@@ -14,8 +14,9 @@ import random
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
-from actors.pooled_actor import PooledActor
+from actors.mailbox_actor import MailboxActor
 from actors.supervision import RestartBudget
+from flowforge._engine.failures import record_restart
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
 
@@ -30,7 +31,7 @@ logger = logging.getLogger("flowforge")
 _STOP = ErrorHandler(ErrorStrategy.STOP)
 
 
-class JobSupervisor(PooledActor):
+class JobSupervisor(MailboxActor):
     """Owns a job's directives and derived views; its mailbox shares the job's lock."""
 
     inbox_lane = None
@@ -67,7 +68,7 @@ class JobSupervisor(PooledActor):
                 return
             self.is_called = False
             while self.mailbox.control:
-                self._answer(self.mailbox.control.popleft())
+                self.answer_report(self.mailbox.control.popleft())
         job.view.catch_up()
         with job.lock:
             if self.is_called or self.mailbox.control:
@@ -87,7 +88,7 @@ class JobSupervisor(PooledActor):
         """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""
         return self.handler_of(routine).decide(error, failures, draw)
 
-    def _answer(self, report: ErrorReported | ActorBroke) -> None:
+    def answer_report(self, report: ErrorReported | ActorBroke) -> None:
         job = self.job
         if report.epoch != job.epoch or job.is_over:
             return
@@ -109,7 +110,7 @@ class JobSupervisor(PooledActor):
             job.stop_for(report.info, worker.plan.id)
             return
         order = Restart(report.info, report.epoch)
-        job.record_restart(worker, report.info)
+        record_restart(job, worker, report.info)
         if delay:
             job.call_later(worker, delay, lambda: worker.order(order))
         else:

@@ -33,7 +33,7 @@ def flat_ops(changes: Iterable[Changes]) -> list[StateOp] | None:
                     continue
                 if type(old) not in _FLAT_BEFORE or type(key) is not str or not key.isascii():
                     return None
-                if not is_flat(value):
+                if type(value) is not int and not is_flat(value):
                     return None
                 ops.append(("set", (*path, key), value))
         elif type(each) is ListChanges and each.image is None:

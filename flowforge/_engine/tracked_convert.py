@@ -170,19 +170,24 @@ class Converter:
         kept = TrackedDict((), place)
         nested = place.is_nested
         for key, item in value.items():
-            self.check_key(key, tuple(self._trail))
-            path = place.path if nested else (*place.path, key)
-            new = self._inner(item, key, path, place.depth + 1)
+            if type(key) is not str or not key.isascii():
+                self.check_key(key, tuple(self._trail))
+            new = item
+            if not is_flat(item):
+                path = place.path if nested else (*place.path, key)
+                new = self._inner(item, key, path, place.depth + 1)
+                self._watch(kept, key, new)
             dict.__setitem__(kept, key, new)
-            self._watch(kept, key, new)
         return kept
 
     def _list(self, value: list[Any], place: Place) -> TrackedList:
         kept = TrackedList((), place)
         for index, item in enumerate(value):
-            new = self._inner(item, index, place.path, place.depth + 1)
+            new = item
+            if not is_flat(item):
+                new = self._inner(item, index, place.path, place.depth + 1)
+                self._watch(kept, index, new)
             list.append(kept, new)
-            self._watch(kept, index, new)
         return kept
 
     def _inner(self, item: Any, key: object, path: Path, depth: int) -> Any:

@@ -48,10 +48,7 @@ def plain_copy(value: Any, copy_leaf: Callable[[Any], Any] = _itself) -> Any:
     kind = type(value)
     plain = _PLAIN.get(kind)
     if plain is dict:
-        return {
-            key: item if type(item) in IMMUTABLE else plain_copy(item, copy_leaf)
-            for key, item in value.items()
-        }
+        return {key: item if type(item) in IMMUTABLE else plain_copy(item, copy_leaf) for key, item in value.items()}
     if plain is list:
         return [item if type(item) in IMMUTABLE else plain_copy(item, copy_leaf) for item in value]
     if plain is set:

@@ -19,9 +19,7 @@ class Watch:
 
     __slots__ = ("holder", "leaves", "slot")
 
-    def __init__(
-        self, holder: TrackedDict | TrackedList, slot: object, leaves: list[tuple[Any, bytes]]
-    ) -> None:
+    def __init__(self, holder: TrackedDict | TrackedList, slot: object, leaves: list[tuple[Any, bytes]]) -> None:
         self.holder = holder
         self.slot = slot
         self.leaves = leaves

@@ -76,6 +76,7 @@ class JobView:
         self.is_live = False
         self.past_history: list[ExecutionRecord] = []
         """What a loaded job brought with it."""
+        self.output_listener: Callable[[Record], None] | None = None
         self.listeners: list[Callable[[Record], None]] = []
 
     def tree(self, routine: str, replica: int) -> dict[str, Any]:
@@ -87,11 +88,6 @@ class JobView:
     def set_initial(self, routine: str, replica: int, state: dict[str, Any]) -> None:
         """Give a routine its initial state, unless it has one."""
         self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
-
-    def add_listener(self, listener: Callable[[Record], None]) -> None:
-        """Have `listener` called with each record from now on; with the view's lock held, in order."""
-        with self.lock:
-            self.listeners.append(listener)
 
     def catch_up(self) -> None:
         """Apply all records that have been committed."""
@@ -121,8 +117,10 @@ class JobView:
             self.status = JobStatus.RUNNING
         self._remember(record)
         self.tracker.apply(record)
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):
             listener(record)
+        if self.output_listener is not None:
+            self.output_listener(record)
 
     def _step_committed(self, record: StepCommitted) -> None:
         routine = self.routine(record.routine)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
+from actors.mailbox_actor import MailboxActor
 from actors.mailbox_status import MailboxStatus
-from actors.pooled_actor import PooledActor
+from flowforge._engine.failures import act_on, record_failure, would_retry
 from flowforge._engine.handler_call import call_handler
 from flowforge._engine.hooks import run_hook, tidy_up
 from flowforge._engine.orders import (
@@ -33,11 +34,11 @@ from flowforge._engine.orders import (
     StopDown,
 )
 from flowforge._engine.step import Step
+from flowforge._engine.timeouts import time_out
 from flowforge._engine.tracked import TrackedState
 from flowforge.binding import compile_call
-from flowforge.error_handler import ErrorStrategy
 from flowforge.error_texts import error_info
-from flowforge.job_errors import NoCursorError, StepTimeoutError
+from flowforge.job_errors import NoCursorError
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
@@ -49,7 +50,8 @@ __all__ = ["Worker"]
 
 logger = logging.getLogger("flowforge")
 
-class Worker(PooledActor):
+
+class Worker(MailboxActor):
     """What the two kinds of workers share: the turn, the step, the answer to errors; abstract in where work comes from."""
 
     inbox_lane = None
@@ -138,8 +140,10 @@ class Worker(PooledActor):
 
     def call_logic(self, argument: Any) -> Any:
         """Call the logic with `(slot_data, policy_message)`."""
-        assert self.instance.logic is not None
-        return self.instance.logic(*argument, self.job.job_state)
+        logic = self.instance.logic
+        assert logic is not None
+        slot_data, policy_message = argument
+        return logic(slot_data, policy_message, self.job.job_state)
 
     def slots_of(self, work: Work) -> tuple[str, ...]:
         """The slot of each of the work's messages."""
@@ -163,7 +167,7 @@ class Worker(PooledActor):
         with job.lock:
             if not self.mailbox.start_turn():
                 return
-            item = self._take(True)
+            item = self.take_next(may_go_on=True)
         left = limits.max_messages
         deadline = monotonic() + limits.max_seconds
         while item is not None:
@@ -180,18 +184,18 @@ class Worker(PooledActor):
                 if is_step:
                     if limits.splits_steps:
                         self.unfinished = item
-                        self._requeue()
+                        self.requeue()
                         return
                     self.settle(item)
-                item = self._take(left > 0 and monotonic() < deadline)
+                item = self.take_next(may_go_on=left > 0 and monotonic() < deadline)
             if self.after_commit:
                 tidy_up(self)
 
-    def _take(self, may_go_on: bool) -> Any:
+    def take_next(self, *, may_go_on: bool) -> Any:
         """The next step or hook to carry out without the lock; None when the turn is over."""
         mailbox = self.mailbox
         if not may_go_on:
-            self._requeue()
+            self.requeue()
             return None
         if self.unfinished is not None:
             step, self.unfinished = self.unfinished, None
@@ -205,25 +209,26 @@ class Worker(PooledActor):
             work = self.available_work()
             if work is not None:
                 self.work = work
-                return self._begin(work)
+                return self.begin_step(work)
         mailbox.rest_turn()
         self.job.note_idle()
         return None
 
-    def _requeue(self) -> None:
+    def requeue(self) -> None:
+        """Have another turn; with the job's lock held."""
         if self.mailbox.resume_turn():
             self.job.dispatcher.submit(self)
 
     def _await_end(self) -> None:
         self.mailbox.suspend_turn()
         if self.is_over_already:
-            self._requeue()
+            self.requeue()
         self.is_over_already = False
 
     def note_end(self) -> None:
         """What was awaited has ended; it may have done so before the turn did."""
         if self.mailbox.status is MailboxStatus.AWAITING:
-            self._requeue()
+            self.requeue()
         else:
             self.is_over_already = True
 
@@ -233,14 +238,14 @@ class Worker(PooledActor):
         self.rollback()
         self.suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
         if self.mailbox.status is MailboxStatus.RUNNING:
-            self._requeue()
+            self.requeue()
 
-    def _begin(self, work: Work) -> Step:
+    def begin_step(self, work: Work) -> Step:
         job = self.job
         step = self.step = Step(self, work, job.epoch, job.clock.monotonic())
         timeout = self.instance.step_timeout
         if timeout is not None:
-            self.timer = job.dispatcher.call_later(timeout, lambda: self._time_out(step))
+            self.timer = job.dispatcher.call_later(timeout, lambda: time_out(self, step))
         return step
 
     # The step
@@ -272,25 +277,25 @@ class Worker(PooledActor):
             except Exception as error:  # noqa: BLE001 - a value that cannot be kept, or a change of shared data that raised
                 step.error = error
         if step.error is not None:
-            self._fail(step, step.error)
+            self.fail_step(step, step.error)
             return
         self.has_begun = False
         if step.is_final:
             self.stream = self.stream_context = self.work = None
             self.lacks_cursor = False
 
-    def _fail(self, step: Step, error: BaseException) -> None:
+    def fail_step(self, step: Step, error: BaseException) -> None:
         job, work = self.job, step.work
         self.rollback()
         self.drop_stream()
-        if self.lacks_cursor and job.would_retry(self, error, work.messages[0].attempt + 1):
+        if self.lacks_cursor and would_retry(job, self, error, work.messages[0].attempt + 1):
             refusal = NoCursorError(self.plan.id, "retried")
             refusal.__cause__ = error
             error = refusal
         failures = work.messages[0].attempt + 1
         self.put_back(work, failures, work.messages[0].progress)
         info = error_info(error)
-        job.record_failure(self, step, info)
+        record_failure(job, self, step, info)
         self.suspend_for(ErrorReported(self.plan.index, self.replica, failures, error, info, job.epoch))
 
     def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
@@ -298,33 +303,6 @@ class Worker(PooledActor):
             self.is_suspended = True
             self.mailbox.hold()
         self.job.supervisor.report(report)
-
-    def _time_out(self, step: Step) -> None:
-        """Called by the dispatcher's timer: the step's time is over."""
-        with self.job.lock:
-            if self.step is not step or not step.is_open:
-                return
-            error = StepTimeoutError(self.plan.id, self.instance.step_timeout or 0.0, self.task is None)
-            self.abandon(step)
-            ghost = Step(self, step.work, step.epoch, step.started)
-            ghost.error = error
-            self.end(ghost)
-            self.step, self.unfinished = ghost, ghost
-            if self.mailbox.status is MailboxStatus.RUNNING:
-                self.mailbox.suspend_turn()
-            self._requeue()
-
-    def abandon(self, step: Step) -> None:
-        """Refuse what a step that still runs will do, and go on without it; with the job's lock held."""
-        step.is_abandoned = True
-        self.rollback()
-        self.stream = self.stream_context = None
-        if self.task is not None:
-            self.task.cancel()
-            self.task = None
-        else:
-            self.job.stuck[step] = self.plan.id
-        self.renew()
 
     def renew(self) -> None:
         """Take a fresh instance with the committed state; its `on_start` is run before the next step."""
@@ -345,26 +323,12 @@ class Worker(PooledActor):
         if epoch != self.job.epoch or self.job.is_over:
             return
         if isinstance(order, ActOn):
-            self._act_on(order)
+            act_on(self, order)
         elif isinstance(order, RetryDue):
             self.retry_due = None
             self.release()
         elif isinstance(order, Drain):
             self.drain()
-
-    def _act_on(self, order: ActOn) -> None:
-        job, strategy = self.job, order.decision.strategy
-        if strategy is ErrorStrategy.RETRY:
-            job.schedule_retry(self, order.decision.delay)
-        elif strategy is ErrorStrategy.STOP:
-            job.stop_for(order.error, self.plan.id)
-        else:
-            work, self.work = self.work, None
-            assert work is not None, "a failed step's work is kept until it is answered"
-            self.lacks_cursor = False
-            self.release()
-            job.give_up(self, work, strategy.value, order.error)
-            self.note_given_up()
 
     def note_given_up(self) -> None:
         """The failed work was made a dead letter; with the job's lock held."""

@@ -43,8 +43,8 @@ def dispatcher(request: pytest.FixtureRequest) -> Iterator[Any]:
 class Raiser(PooledActor):
     """Raises what it is sent, and keeps what it could not deliver."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self.seen: list[Any] = []
         self.undelivered: list[Any] = []
         self.ended = threading.Event()
@@ -122,9 +122,7 @@ def test_whatever_a_told_handler_raises_stops_this_actor_alone(dispatcher: Any, 
 
 
 @pytest.mark.parametrize("error_class", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
-def test_whatever_an_asked_handler_raises_goes_to_the_asker(
-    dispatcher: Any, error_class: type[BaseException]
-) -> None:
+def test_whatever_an_asked_handler_raises_goes_to_the_asker(dispatcher: Any, error_class: type[BaseException]) -> None:
     ref = Raiser.start_on(dispatcher)
 
     with pytest.raises(error_class):
@@ -227,9 +225,7 @@ def test_pykkas_inbox_refuses_when_the_actor_has_stopped(stepped: SteppedDispatc
 def test_waiting_inside_a_turn_raises_and_sends_nothing(dispatcher: Any) -> None:
     asked = Raiser.start_on(dispatcher)
 
-    with pytest.raises(
-        WaitInsideTurnError, match=r"cannot wait for 'Raiser \(urn.*Use tell, or ask with block"
-    ):
+    with pytest.raises(WaitInsideTurnError, match=r"cannot wait for 'Raiser \(urn.*Use tell, or ask with block"):
         Asker.start_on(dispatcher).ask(asked)
     assert asked.proxy().seen.get() == []
 
@@ -384,9 +380,7 @@ def test_control_messages_overtake_and_pass_a_hold(stepped: SteppedDispatcher) -
     assert ref.actor_inbox.empty()
 
 
-def test_an_unknown_control_message_is_logged(
-    stepped: SteppedDispatcher, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_control_message_is_logged(stepped: SteppedDispatcher, caplog: pytest.LogCaptureFixture) -> None:
     Raiser.start_on(stepped).tell_control("odd")
     stepped.run_until_idle()
 
@@ -433,6 +427,32 @@ def test_messages_in_a_given_mailbox_follow_on_start(stepped: SteppedDispatcher)
 
     assert handled[0] == SetUp()
     assert [getattr(item, "message", item) for item in handled[1:]] == ["told", "restored"]
+
+
+def test_a_mailbox_that_its_owner_closed_gives_no_turn(stepped: SteppedDispatcher) -> None:
+    mailbox = Mailbox((Lane("in"),))
+    ref = Raiser.start(dispatcher=stepped, mailbox=mailbox, registry=Registry())
+    stepped.run_until_idle()
+    ref.tell("late")
+    left = mailbox.close()
+    stepped.run_until_idle()
+
+    assert [envelope.message for envelope in left] == ["late"]
+    assert ref.actor_inbox.offer_control("later") is False
+
+
+def test_a_handler_whose_mailbox_is_closed_may_still_fail(
+    stepped: SteppedDispatcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Closing(PooledActor):
+        def on_receive(self, message: Any) -> Any:
+            self.actor_inbox.mailbox.close()
+            raise LookupError(message)
+
+    Closing.start(dispatcher=stepped, registry=Registry()).tell("too late")
+    stepped.run_until_idle()
+
+    assert "LookupError: too late" in caplog.text
 
 
 def test_an_actor_without_a_group_has_one_while_it_is_ready(stepped: SteppedDispatcher) -> None:

@@ -194,6 +194,49 @@ def test_shutdown_runs_no_turn_that_was_only_queued() -> None:
     assert turns == []
 
 
+def refuse_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_thread_that_cannot_be_started_is_told_to_the_caller(
+    dispatcher: PooledDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: dispatcher.submit(Caller(nothing)),
+        lambda: dispatcher.call_later(0.0, nothing),
+        lambda: dispatcher.run_async(asyncio.sleep(0), lambda result, error: None),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_to_start)
+        for call in calls:
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                call()
+
+    assert dispatcher.statistics() == PooledDispatcher(4).statistics()
+    finish(dispatcher)
+
+
+def test_a_pool_that_cannot_grow_goes_on_and_warns_once(
+    dispatcher: PooledDispatcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = threading.Semaphore(0)
+
+    def refuse(thread: threading.Thread) -> None:
+        tries.release()
+        refuse_to_start(thread)
+
+    gate = threading.Event()
+    dispatcher.submit(Caller(lambda: gate.wait(PATIENCE)))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        dispatcher.submit(Caller(nothing))
+        assert all(tries.acquire(timeout=PATIENCE) for _ in range(3))
+        gate.set()
+        finish(dispatcher)
+
+    assert caplog.text.count("'test' could not start another thread and goes on with 1.") == 1
+
+
 def test_two_dispatchers_do_not_meet(dispatcher: PooledDispatcher) -> None:
     other = PooledDispatcher(1)
     finish(other)

@@ -48,9 +48,7 @@ def test_a_budget_refuses_options_without_sense(options: dict[str, Any], match: 
         ({"max_restarts": 9, "within_seconds": 5, "first_delay": 1.0}, [0, 1, 9], [1, 2, 1]),
     ],
 )
-def test_a_budget_spends_and_recovers(
-    options: dict[str, Any], times: list[float], delays: list[float | None]
-) -> None:
+def test_a_budget_spends_and_recovers(options: dict[str, Any], times: list[float], delays: list[float | None]) -> None:
     budget = RestartBudget(**options)
 
     assert [budget.next_delay(now) for now in times] == delays

@@ -37,7 +37,10 @@ def test_a_strategy_is_a_member_its_value_or_its_name(given: ErrorStrategy | str
 
 
 def test_a_strategy_is_equal_to_its_text_and_prints_as_it() -> None:
-    assert str(ErrorStrategy.RETRY) == ErrorStrategy.RETRY == "retry"
+    strategy = ErrorStrategy("retry")
+
+    assert strategy == "retry"
+    assert f"{strategy}" == "retry"
 
 
 def test_delays_grow_by_the_backoff() -> None:
@@ -123,9 +126,7 @@ def test_an_optional_routine_that_retries_never_stops() -> None:
 
 
 def test_an_optional_routine_cannot_stop_its_job() -> None:
-    with pytest.raises(
-        OptionError, match=r"^ErrorHandler.optional cannot take strategy='stop'\. Choose 'con"
-    ):
+    with pytest.raises(OptionError, match=r"^ErrorHandler.optional cannot take strategy='stop'\. Choose 'con"):
         ErrorHandler.optional("stop")
 
 
@@ -159,9 +160,7 @@ def test_what_is_no_text_is_no_strategy(value: object) -> None:
 
 
 def test_retrying_cannot_follow_exhausted_retries() -> None:
-    with pytest.raises(
-        OptionError, match=r"cannot take on_exhausted='retry'\. Choose 'stop', .* raise max_ret"
-    ):
+    with pytest.raises(OptionError, match=r"cannot take on_exhausted='retry'\. Choose 'stop', .* raise max_ret"):
         retry(on_exhausted="retry")
 
 
@@ -217,17 +216,13 @@ def test_an_exception_of_the_users_is_restored_when_known() -> None:
     data = retry(retryable_exceptions=FlakyServiceError).to_dict()
 
     assert data["retryable_exceptions"] == [f"{FlakyServiceError.__module__}:FlakyServiceError"]
-    assert ErrorHandler.from_dict(data, known=[FlakyServiceError]).retryable_exceptions == (
-        FlakyServiceError,
-    )
+    assert ErrorHandler.from_dict(data, known=[FlakyServiceError]).retryable_exceptions == (FlakyServiceError,)
 
 
 def test_an_unknown_exception_name_is_refused() -> None:
     data = retry(retryable_exceptions=FlakyServiceError).to_dict()
 
-    with pytest.raises(
-        UnknownExceptionNameError, match=r"FlakyServiceError' is not built in .* in `known`\.$"
-    ):
+    with pytest.raises(UnknownExceptionNameError, match=r"FlakyServiceError' is not built in .* in `known`\.$"):
         ErrorHandler.from_dict(data)
 
 
@@ -238,9 +233,7 @@ def test_a_built_in_that_is_no_exception_is_refused(name: object) -> None:
 
 
 def test_an_unknown_stored_option_lists_the_choices() -> None:
-    with pytest.raises(
-        UnknownChoiceError, match=r"from_dict cannot take option='retries'\. Choose one of 'str"
-    ):
+    with pytest.raises(UnknownChoiceError, match=r"from_dict cannot take option='retries'\. Choose one of 'str"):
         ErrorHandler.from_dict({"retries": 3})
 
 

@@ -4,8 +4,10 @@ from flowforge.job_status import ALLOWED_MOVES, FINISHED, RESTING, JobStatus, ma
 
 
 def test_a_status_is_equal_to_its_text_and_prints_as_it() -> None:
-    assert JobStatus.COMPLETED == "completed"
-    assert f"{JobStatus.COMPLETED}" == "completed"
+    status = JobStatus("completed")
+
+    assert status == "completed"
+    assert f"{status}" == "completed"
 
 
 def test_the_table_names_every_status() -> None:
@@ -38,4 +40,6 @@ def test_waiting_ends_where_nothing_runs() -> None:
 
 
 def test_a_paused_job_rests_and_is_not_finished() -> None:
-    assert RESTING - FINISHED == {"paused"}
+    resting_for_now = RESTING - FINISHED
+
+    assert resting_for_now == {"paused"}

@@ -1,0 +1,1 @@
+"""Measurements of FlowForge against its limits and its peers, as ratios within one run."""

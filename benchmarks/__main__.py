@@ -1,0 +1,1 @@
+"""`python -m benchmarks [names]`: measure, and print one table."""

@@ -1,0 +1,140 @@
+"""Measuring: rounds in which all contenders take turns, medians with their spread, rows that know their target."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["Effort", "Row", "Sample", "Target", "at_least", "at_most", "seconds_of", "take_turns"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How often each figure is taken, and the share of the full size that works have."""
+
+    rounds: int = 7
+    scale: float = 1.0
+
+    def size(self, full: int) -> int:
+        """`full` messages, jobs or actors at this effort; at least 10."""
+        return max(10, round(full * self.scale))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A figure taken several times, one value a round."""
+
+    values: tuple[float, ...]
+    unit: str
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    def over(self, other: "Sample") -> "Sample":
+        """This figure divided by `other`, round by round: what slowed the machine in a round slowed both."""
+        ratios = (mine / theirs for mine, theirs in zip(self.values, other.values, strict=True))
+        return Sample(tuple(ratios), "x")
+
+    def __str__(self) -> str:
+        text = f"{_shown(self.median)} {self.unit}"
+        if len(self.values) == 1 or min(self.values) == max(self.values):
+            return text
+        return f"{text} ({_shown(min(self.values))} to {_shown(max(self.values))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound on the median of a row's ratio, or of its figure if it has no ratio."""
+
+    bound: float
+    is_lower: bool
+    stretch: float | None = None
+
+    def is_met_by(self, median: float) -> bool:
+        """Whether a median is on the right side of the bound, or on it."""
+        return median >= self.bound if self.is_lower else median <= self.bound
+
+    def __str__(self) -> str:
+        stretch = "" if self.stretch is None else f" (stretch {_shown(self.stretch)})"
+        return f"{'at least' if self.is_lower else 'at most'} {_shown(self.bound)}{stretch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: a work, FlowForge's figure, the figure it is held against, and the target."""
+
+    work: str
+    ours: Sample
+    target: Target
+    peer: str = ""
+    theirs: Sample | None = None
+
+    @property
+    def ratio(self) -> Sample | None:
+        """FlowForge's figure divided by the other's; None if there is no other."""
+        return None if self.theirs is None else self.ours.over(self.theirs)
+
+    @property
+    def judged(self) -> Sample:
+        """What the target is about."""
+        return self.ratio or self.ours
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the median meets the target."""
+        return self.target.is_met_by(self.judged.median)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, medians included."""
+        ratio = self.ratio
+        return {
+            **asdict(self),
+            "median": self.ours.median,
+            "ratio": None if ratio is None else {"median": ratio.median, "values": ratio.values},
+            "is_met": self.is_met,
+        }
+
+
+def at_least(bound: float, stretch: float | None = None) -> Target:
+    """The target of a figure that should be high."""
+    return Target(bound, is_lower=True, stretch=stretch)
+
+
+def at_most(bound: float, stretch: float | None = None) -> Target:
+    """The target of a figure that should be low."""
+    return Target(bound, is_lower=False, stretch=stretch)
+
+
+def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, Sample]:
+    """Call every contender once to warm up, then once a round, in turn; the figures that they return, by name."""
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    for name, contender in contenders.items():
+        _undisturbed(contender)
+        figures[name].clear()
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            figures[name].append(_undisturbed(contender))
+    return {name: Sample(tuple(values), unit) for name, values in figures.items()}
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long a call takes."""
+    before = time.perf_counter()
+    work()
+    return time.perf_counter() - before
+
+
+def _undisturbed(contender: Callable[[], float]) -> float:
+    # What one contender leaves behind must not be collected on the time of the next.
+    gc.collect()
+    return contender()
+
+
+def _shown(value: float) -> str:
+    if value == round(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

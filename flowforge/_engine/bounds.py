@@ -1,0 +1,72 @@
+"""Backpressure: who is held back while a slot is full, and who goes on when it has room; with the job's lock held.
+
+A routine that feeds a full slot is given no data; routines of one cycle do not hold each other back. Emitting never
+blocks. If all that could go on is held back, the smallest full bound is raised (Parks, 1995).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.mailbox import Lane
+    from flowforge._engine.job import Job
+    from flowforge._engine.routine_actor import RoutineActor
+
+__all__ = ["note_popped", "note_put", "raise_a_bound"]
+
+logger = logging.getLogger("flowforge")
+
+
+def note_put(job: Job, worker: RoutineActor, lane_index: int) -> None:
+    """A message came into a lane: hold back those that feed it if it is full now."""
+    lane = worker.mailbox.lanes[lane_index]
+    if not lane.is_over and len(lane.items) >= lane.high:
+        lane.is_over = True
+        for index in worker.plan.upstream[lane_index]:
+            job.workers[index].block()
+
+
+def note_popped(job: Job, worker: RoutineActor, lane_index: int) -> None:
+    """Messages left a lane: let those go on that it held back."""
+    lane = worker.mailbox.lanes[lane_index]
+    if lane.is_over and len(lane.items) <= lane.low:
+        lane.is_over = False
+        for index in worker.plan.upstream[lane_index]:
+            job.workers[index].unblock()
+    if job.space_waiters:
+        _wake_space_waiter(job, worker, lane_index)
+
+
+def _wake_space_waiter(job: Job, worker: RoutineActor, lane_index: int) -> None:
+    for number, (waiting_for, lane, event) in enumerate(job.space_waiters):
+        if waiting_for is worker and lane == lane_index:
+            del job.space_waiters[number]
+            event.set()
+            return
+
+
+def raise_a_bound(job: Job) -> bool:
+    """Parks' rule: if all that could go on is held back, the smallest full bound is doubled."""
+    held = {worker.plan.index for worker in job.workers if worker.blocks and worker.has_data}
+    if not held:
+        return False
+    full: list[tuple[int, str, Lane]] = []
+    for worker in job.workers:
+        for lane, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
+            if lane.is_over and not held.isdisjoint(upstream):
+                full.append((lane.high, f"{worker.plan.id}.{lane.name}", lane))
+    high, name, lane = min(full, key=lambda entry: entry[:2])
+    lane.set_bound(high * 2)
+    lane.is_over = False
+    job.raised_bounds += 1
+    logger.warning(
+        "Job %r could not go on with the bound of the slot %r; it is now %d messages.", job.id, name, high * 2
+    )
+    for worker in job.workers:
+        for other, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
+            if other is lane:
+                for index in upstream:
+                    job.workers[index].unblock()
+    return True

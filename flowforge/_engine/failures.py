@@ -1,0 +1,105 @@
+"""What becomes of a failed step: its record, the retry, the dead letter; with the job's lock held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowforge._engine.job_data import DeadLetter
+from flowforge._engine.orders import RetryDue
+from flowforge.error_handler import ErrorStrategy
+from flowforge.records import ErrorInfo, MessageGivenUp, RetryScheduled, RoutineRestarted, StepFailed
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge._engine.orders import ActOn
+    from flowforge._engine.step import Step
+    from flowforge._engine.work import Work
+    from flowforge._engine.worker import Worker
+
+__all__ = ["act_on", "give_up", "record_failure", "record_restart", "schedule_retry", "wait_for_retry", "would_retry"]
+
+
+def record_failure(job: Job, worker: Worker, step: Step, error: ErrorInfo) -> None:
+    """Write down a failed attempt."""
+    job.append(
+        StepFailed(
+            **job.next_position(),
+            routine=worker.plan.id,
+            replica=worker.replica,
+            slot=step.work.slot,
+            messages=step.work.messages,
+            duration=step.ended - step.started,
+            queued=max(0.0, step.began - step.work.messages[0].at),
+            error=error,
+        )
+    )
+
+
+def record_restart(job: Job, worker: Worker, error: ErrorInfo) -> None:
+    """Write down that a broken actor gets a fresh instance."""
+    job.append(RoutineRestarted(**job.next_position(), routine=worker.plan.id, replica=worker.replica, error=error))
+
+
+def would_retry(job: Job, worker: Worker, error: BaseException, failures: int) -> bool:
+    """Whether the supervisor would answer that error with another attempt."""
+    return job.supervisor.decide(worker.plan.index, error, failures).strategy is ErrorStrategy.RETRY
+
+
+def schedule_retry(job: Job, worker: Worker, delay: float) -> None:
+    """Let a suspended worker go on after `delay` seconds."""
+    due = job.clock.now() + delay
+    job.append(
+        RetryScheduled(**job.next_position(), routine=worker.plan.id, replica=worker.replica, delay=delay, due=due)
+    )
+    if delay <= 0:
+        worker.release()
+    else:
+        worker.retry_due = due
+        job.call_later(worker, delay, lambda: worker.order(RetryDue(job.epoch)))
+
+
+def wait_for_retry(job: Job, worker: Worker, due: float) -> None:
+    worker.is_suspended = True
+    worker.mailbox.hold()
+    worker.retry_due = due
+    delay = max(0.0, due - job.clock.now())
+    job.call_later(worker, delay, lambda: worker.order(RetryDue(job.epoch)))
+
+
+def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:
+    """Make the work's messages a dead letter."""
+    data = job.data
+    data.letters += 1
+    letter = f"{job.id}-dl{data.letters}"
+    slots = worker.slots_of(work)
+    at = job.clock.now()
+    data.dead_letters[letter] = DeadLetter(letter, worker.plan.id, slots, work.messages, strategy, error, at)
+    worker.consume(work)
+    job.in_flight -= len(work.messages)
+    job.append(
+        MessageGivenUp(
+            **job.next_position(),
+            routine=worker.plan.id,
+            slot=work.slot,
+            messages=work.messages,
+            strategy=strategy,
+            error=error,
+        )
+    )
+    job.complete_if_done()
+
+
+def act_on(worker: Worker, order: ActOn) -> None:
+    """Answer the failed step that a worker is suspended at."""
+    job, strategy = worker.job, order.decision.strategy
+    if strategy is ErrorStrategy.RETRY:
+        schedule_retry(job, worker, order.decision.delay)
+    elif strategy is ErrorStrategy.STOP:
+        job.stop_for(order.error, worker.plan.id)
+    else:
+        work, worker.work = worker.work, None
+        assert work is not None, "a failed step's work is kept until it is answered"
+        worker.lacks_cursor = False
+        worker.release()
+        give_up(job, worker, work, strategy.value, order.error)
+        worker.note_given_up()
