@@ -270,7 +270,6 @@ class MailboxActor(Actor):
 
 
 def _new_urn() -> str:
-    """A urn for one actor, as unique as a random UUID and cheaper."""
+    """The urn of a random UUID (of version 4, with two bits less to chance), cheaper than through `uuid`."""
     digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"

@@ -1,1 +1,66 @@
-"""`python -m benchmarks [names]`: measure, and print one table."""
+"""`python -m benchmarks [names]`: measure, and print one table of what was reached and what was to be reached."""
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from benchmarks import concurrency, cycle, growth, idle, jobs, pipeline, simulated, start_up
+from benchmarks.harness import Effort, Row, be_quiet
+from benchmarks.report import circumstances, table, write_json
+
+WORKS: dict[str, Callable[[Effort], list[Row]]] = {
+    "pipeline": pipeline.measure,
+    "concurrency": concurrency.measure,
+    "jobs": jobs.measure,
+    "growth": growth.measure,
+    "idle": idle.measure,
+    "simulated": simulated.measure,
+    "start_up": start_up.measure,
+    "cycle": cycle.measure,
+}
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"works, all by default: {', '.join(WORKS)}")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each figure is taken (default: 7)")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full size, 0.1 for a quick look")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
+    given = parser.parse_args()
+    for name in given.names:
+        if name not in WORKS:
+            parser.error(f"There is no work {name!r}; the works are: {', '.join(WORKS)}.")
+    return given
+
+
+def measure_apart(names: list[str], effort: Effort) -> list[Row]:
+    """Measure each work in a process of its own, so that none starts with the memory of another."""
+    rows: list[Row] = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=be_quiet, max_tasks_per_child=1) as processes:
+        for name in names:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            rows += processes.submit(WORKS[name], effort).result()
+    return rows
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    given = arguments()
+    around = circumstances()
+    rows = measure_apart(given.names or list(WORKS), Effort(given.rounds, given.scale))
+    around["load_after"] = circumstances()["load"]
+    print(table(rows))
+    print()
+    for key, value in around.items():
+        print(f"{key}: {value}")
+    if given.json is not None:
+        write_json(given.json, rows, around)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,14 @@
 """Measuring: rounds in which all contenders take turns, medians with their spread, rows that know their target."""
 
 import gc
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Effort", "Row", "Sample", "Target", "at_least", "at_most", "seconds_of", "take_turns"]
+__all__ = ["Effort", "Row", "Sample", "Target", "at_least", "at_most", "be_quiet", "seconds_of", "take_turns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,11 @@ def seconds_of(work: Callable[[], object]) -> float:
     before = time.perf_counter()
     work()
     return time.perf_counter() - before
+
+
+def be_quiet() -> None:
+    """Leave out warnings about bounded histories, which these works fill on purpose."""
+    logging.getLogger("flowforge").setLevel(logging.ERROR)
 
 
 def _undisturbed(contender: Callable[[], float]) -> float:

@@ -17,6 +17,7 @@ class DataProcessor(Routine):
 
 
 def main() -> None:
+    """Build the flow, run one job of it, and look at the job."""
     flow = Flow(flow_id="basic")
     flow.add_routine(DataProcessor(), "first")
     flow.add_routine(DataProcessor(), "second")

@@ -1,10 +1,10 @@
 """A pipeline of stages: a source reads rows, invalid ones are sorted out, the rest is summed up batch by batch."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from flowforge import Flow, JobState, Routine, batch_size_policy
+from flowforge import Flow, Routine, batch_size_policy
 
 ROWS = ("apples,3", "pears,5", "plums,many", "apples,4", "pears,1", "figs", "plums,7", "apples,2")
 
@@ -50,9 +50,7 @@ class Summarise(Routine):
         self.define_slot("rows")
         self.define_event("batch", ["totals"])
 
-        def logic(
-            slot_data: dict[str, list[dict[str, Any]]], policy_message: Mapping[str, Any], job_state: JobState
-        ) -> None:
+        def logic(slot_data: dict[str, list[dict[str, Any]]], _policy_message: object, _job_state: object) -> None:
             totals: Counter[str] = Counter()
             for row in slot_data["rows"]:
                 totals[row["name"]] += row["amount"]
@@ -63,6 +61,7 @@ class Summarise(Routine):
 
 
 def main() -> None:
+    """Run the pipeline, and print what came out at its ends."""
     flow = Flow(flow_id="data_processing")
     flow.add_routine(Source(), "source")
     flow.add_routine(Validate(), "validate")

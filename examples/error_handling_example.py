@@ -48,6 +48,7 @@ class Ask(Routine):
 
 
 def run(handler: ErrorHandler, failures: int) -> None:
+    """Ask for three squares, where the service fails `failures` times at 2, and print how it went."""
     flow = Flow(error_handler=handler)
     flow.add_routine(Numbers(), "numbers")
     flow.add_routine(Ask(Service({2: failures})), "ask")
@@ -56,8 +57,8 @@ def run(handler: ErrorHandler, failures: int) -> None:
     job_state = flow.execute()
 
     print(f"{handler.strategy.name}: {job_state.status}")
-    show = job_state.outputs.get("ask.square", [])
-    print("  squares:", [payload["square"] for payload in show], "asked:", job_state.get_routine_state("ask"))
+    squares = [payload["square"] for payload in job_state.outputs["ask.square"]]
+    print("  squares:", squares, "committed:", job_state.get_routine_state("ask"))
     if job_state.status == "failed" and job_state.error is not None:
         print("  error:", job_state.error.text)
         flow.resume(job_state)
@@ -67,6 +68,7 @@ def run(handler: ErrorHandler, failures: int) -> None:
 
 
 def main() -> None:
+    """Try every strategy on an error, and RETRY on more errors than it has retries for."""
     run(ErrorHandler(ErrorStrategy.STOP), failures=1)
     run(ErrorHandler(ErrorStrategy.CONTINUE), failures=1)
     run(ErrorHandler(ErrorStrategy.SKIP), failures=1)

@@ -1,9 +1,9 @@
 """One event to two routines, and their answers joined: the logic runs when each of its slots has a message."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from flowforge import Flow, JobState, Routine, all_slots_ready_policy
+from flowforge import Flow, Routine, all_slots_ready_policy
 
 STOCK = {"lamp": 2, "chair": 0, "table": 9}
 ORDERS = (("lamp", 40), ("chair", 90), ("table", 400))
@@ -58,9 +58,7 @@ class Decide(Routine):
         self.define_event("decision")
         self.set_activation_policy(all_slots_ready_policy())
 
-        def logic(
-            slot_data: dict[str, list[dict[str, Any]]], policy_message: Mapping[str, Any], job_state: JobState
-        ) -> None:
+        def logic(slot_data: dict[str, list[dict[str, Any]]], _policy_message: object, _job_state: object) -> None:
             stock, credit = slot_data["stock"][0], slot_data["credit"][0]
             accepted = stock["in_stock"] and credit["has_credit"]
             self.emit("decision", text=f"{stock['item']}: {'accepted' if accepted else 'refused'}")
@@ -69,6 +67,7 @@ class Decide(Routine):
 
 
 def main() -> None:
+    """Draw the flow, run it, and print the decisions."""
     flow = Flow(flow_id="orders")
     for routine in (Orders(), CheckStock(), CheckCredit(), Decide()):
         flow.add_routine(routine)

@@ -49,6 +49,7 @@ flow.connect("numbers.number", "adder.number")
 
 
 def main() -> None:
+    """Run to the pause, save, load, and run to the end."""
     job_state = flow.execute()
     print(job_state.status, repr(job_state.pause_reason), job_state.checkpoint)
     print("numbers:", job_state.get_routine_state("numbers"))

@@ -6,8 +6,10 @@ from typing import Any
 
 from flowforge._engine.control import StillRunning
 from flowforge.flow_graph import FlowGraph
+from flowforge.job_errors import WaitInStepError
 from flowforge.job_state import JobState
 from flowforge.runtime import Runtime
+from flowforge.step_context import CURRENT_STEP
 
 __all__ = ["Flow"]
 
@@ -30,14 +32,16 @@ class Flow(FlowGraph):
         Without an entry, every routine that nothing is connected to is entered. Raises for a wrong flow or entry; what
         handlers raise is answered by error handlers and told by the JobState.
         """
-        with Runtime() as runtime:
+        _check_outside_a_step(self.flow_id)
+        with Runtime(drains_at_exit=False) as runtime:
             job_state = runtime.exec(self, entry_routine_id, entry_params, entry_slot, timeout=timeout)
             job_state.wait()
         return job_state
 
     def resume(self, job_state: JobState) -> JobState:
         """Go on with a paused or failed job until it rests again; JobFinishedError for one that is over."""
-        with Runtime() as runtime:
+        _check_outside_a_step(job_state.job_id)
+        with Runtime(drains_at_exit=False) as runtime:
             runtime.exec(self, job_state=job_state)
             job_state.wait()
         return job_state
@@ -60,3 +64,8 @@ class Flow(FlowGraph):
     def live_jobs(self) -> list[JobState]:
         """The jobs of this flow that run at this moment."""
         return [job for job in list(self.jobs) if isinstance(job, JobState) and not job.is_resting]
+
+
+def _check_outside_a_step(what: str) -> None:
+    if CURRENT_STEP.get() is not None:
+        raise WaitInStepError(what)

@@ -78,6 +78,8 @@ class FlowGraph:
         if not isinstance(routine, Routine):
             raise NotARoutineError(routine)
         current = routine.routine_id
+        if routine_id is None and current is not None and self.routines.get(current) is routine:
+            return current
         if routine_id is None:
             routine_id = current or self._next_id(type(routine).__name__.lower())
         check_name("routine id", routine_id)

@@ -13,6 +13,7 @@ __all__ = [
     "NoCursorError",
     "PayloadTypeError",
     "RuntimeClosedError",
+    "RuntimeForkedError",
     "RuntimeOptionError",
     "SlotQueueFullError",
     "StepTimeoutError",
@@ -121,6 +122,16 @@ class RuntimeClosedError(FlowForgeError):
 
     def __init__(self, asked: str) -> None:
         super().__init__(f"The runtime was shut down, so it cannot {asked}. Create a new Runtime.")
+
+
+class RuntimeForkedError(FlowForgeError):
+    """A runtime was used in a child of the process that it was created in."""
+
+    def __init__(self, asked: str) -> None:
+        super().__init__(
+            f"The runtime belongs to the parent of this process, so it cannot {asked} here. "
+            "Create a new Runtime in the child."
+        )
 
 
 class RuntimeOptionError(FlowForgeError, ValueError):

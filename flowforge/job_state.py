@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +21,7 @@ from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
-from flowforge.records import ErrorInfo, SharedChange, SharedWritten
+from flowforge.records import ErrorInfo, JobMoved, SharedChange, SharedWritten
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -49,7 +50,8 @@ class JobState:
         self.live: Job | None = None
         """The run that is under way, or the last one of this process."""
         self._idle_lock = threading.RLock()
-        self._output_handler: OutputHandler | None = None
+        self.output_handler: OutputHandler | None = None
+        """What handles the outputs of `send_output`; given by `set_output_handler`."""
 
     def __repr__(self) -> str:
         return f"<JobState {self.job_id!r} of {self.flow_id!r}: {self.status}>"
@@ -207,7 +209,7 @@ class JobState:
 
     def set_output_handler(self, handler: OutputHandler | None) -> None:
         """Have outputs of `send_output` handled, from the next on, on a thread that runs after the commits."""
-        self._output_handler = handler
+        self.output_handler = handler
         if self.live is not None:
             self.live.host.attach_output_handler(self.live, handler)
 
@@ -220,23 +222,26 @@ class JobState:
             return list(self.data.dead_letters.values())
 
     def requeue_dead_letter(self, letter_id: str) -> None:
-        """Give a dead letter another try; a job that has completed or failed is reopened.
+        """Give a dead letter another try; a job that has completed is reopened, and runs if its runtime does.
 
-        If the job rests and its runtime has gone, it is paused then, and `flow.resume` goes on with it.
+        If its runtime has gone, it is paused then, and `flow.resume` goes on with it. A paused or failed job gets the
+        message back for its resume; JobFinishedError for a cancelled one.
         """
         with self.control_lock:
             letter = self._letter(letter_id)
             if not self.is_resting and self.live is not None:
                 control.requeue(self.live, letter)
                 return
-            if self.status is JobStatus.CANCELLED:
+            status = self.status
+            if status is JobStatus.CANCELLED:
                 raise JobFinishedError(self.job_id, "cancelled", "requeue a dead letter", "Start a new job.")
             del self.data.dead_letters[letter_id]
             for delivery in control.letter_deliveries(letter):
                 self.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-            live = self.live
-        if live is not None:
-            live.host.reopen(self)
+            if status is not JobStatus.COMPLETED:
+                return
+            if self.live is None or not self.live.host.reopen(self):
+                self.move_at_rest(JobStatus.PAUSED, "A dead letter was requeued.")
 
     def purge_dead_letter(self, letter_id: str) -> None:
         """Throw a dead letter away."""
@@ -310,8 +315,17 @@ class JobState:
         return control.interrupt_async_steps(live)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
-        """End it for good; returns the steps that still run, whose effects will be refused. At rest it does nothing."""
-        return [] if self.live is None else control.cancel(self.live, reason)
+        """End it for good; returns the steps that still run, whose effects will be refused.
+
+        A paused one is cancelled where it stands; one that has finished stays as it is.
+        """
+        live = self.live
+        if live is not None and not live.is_over:
+            return control.cancel(live, reason)
+        with self.control_lock:
+            if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
+                self.move_at_rest(JobStatus.CANCELLED, reason)
+        return []
 
     # Keeping
 
@@ -363,10 +377,15 @@ class JobState:
             position = self.live.next_position()
             self.live.append(SharedWritten(**position, shared=changes, shared_log=entries))
 
-    def mark_paused(self, reason: str) -> None:
-        """Make a finished job, to which work was given back, one that can be resumed."""
-        self.view.status = JobStatus.PAUSED
-        self.view.reason = reason
+    def move_at_rest(self, status: JobStatus, reason: str) -> None:
+        """Write that a resting job has another status; with `control_lock` held."""
+        self.data.position += 1
+        moved = JobMoved(
+            position=self.data.position, at=time.time(), epoch=self.data.epoch, status=status.value, reason=reason
+        )
+        with self.view.lock:
+            self.view.inbox.append(moved)
+        self.view.catch_up()
 
     def _seen(self) -> JobView:
         self.view.catch_up()

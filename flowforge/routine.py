@@ -82,11 +82,13 @@ class Routine(metaclass=_RoutineType):
     def __setattr__(self, name: str, value: object) -> None:
         step = CURRENT_STEP.get()
         if step is not None and step.is_open and "_constructed" in self.__dict__ and name not in self.transient:
-            raise AttributeSetInStepError(name, self.name)
+            own = getattr(type(self), name, None)
+            if not isinstance(own, property) or own.fset is None:
+                raise AttributeSetInStepError(name, self._label)
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r}>"
+        return f"<{type(self).__name__} {self._label!r}>"
 
     @property
     def routine_id(self) -> str | None:
@@ -94,7 +96,7 @@ class Routine(metaclass=_RoutineType):
         return self._routine_id
 
     @property
-    def name(self) -> str:
+    def _label(self) -> str:
         """What messages call it: its id, or its class before it has one."""
         return self._routine_id or type(self).__name__
 
@@ -110,7 +112,7 @@ class Routine(metaclass=_RoutineType):
     ) -> Slot:
         """Declare an input; `handler` is called with each payload unless the routine has a logic."""
         if name in self.slots:
-            raise DuplicateNameError("a slot", name, self.name)
+            raise DuplicateNameError("a slot", name, self._label)
         slot = Slot(name, handler, merge_strategy, max_queue_length, watermark, shapes=self._shapes)
         self.slots[name] = slot
         return slot
@@ -120,7 +122,7 @@ class Routine(metaclass=_RoutineType):
     def define_event(self, name: str, output_params: Iterable[str] | None = None) -> Event:
         """Declare an output; `output_params` names the keys its payloads have, for checks when a flow is validated."""
         if name in self.events:
-            raise DuplicateNameError("an event", name, self.name)
+            raise DuplicateNameError("an event", name, self._label)
         event = self.events[name] = Event(name, output_params)
         return event
 
@@ -135,9 +137,9 @@ class Routine(metaclass=_RoutineType):
         """
         step = CURRENT_STEP.get()
         if step is None or not step.is_open:
-            raise OutsideStepError(f"The event {event!r}", self.name, _EMIT_REMEDY)
+            raise OutsideStepError(f"The event {event!r}", self._label, _EMIT_REMEDY)
         if not step.owns(self):
-            raise ForeignStepError(event, self.name, step.routine_id)
+            raise ForeignStepError(event, self._label, step.routine_id)
         step.emit(event, data)
 
     def send_output(self, output_type: str, /, **data: Any) -> None:
@@ -215,7 +217,7 @@ class Routine(metaclass=_RoutineType):
     def _step(self, what: str, remedy: str) -> StepContext:
         step = CURRENT_STEP.get()
         if step is None or not step.is_open:
-            raise OutsideStepError(what, self.name, remedy)
+            raise OutsideStepError(what, self._label, remedy)
         return step
 
     # Options
@@ -237,7 +239,7 @@ class Routine(metaclass=_RoutineType):
         """Call `logic(slot_data, policy_message, job_state)` per activation, instead of slot handlers."""
         if not callable(logic):
             raise RoutineOptionError(
-                "logic", logic, self.name, "Give a function (slot_data, policy_message, job_state)."
+                "logic", logic, self._label, "Give a function (slot_data, policy_message, job_state)."
             )
         self.logic = logic
 
@@ -248,7 +250,7 @@ class Routine(metaclass=_RoutineType):
     def set_error_handler(self, handler: ErrorHandler) -> None:
         """Answer this routine's errors by `handler`, before the flow's is asked."""
         if not isinstance(handler, ErrorHandler):
-            raise RoutineOptionError("error handler", handler, self.name, "Give an ErrorHandler(...).")
+            raise RoutineOptionError("error handler", handler, self._label, "Give an ErrorHandler(...).")
         self.error_handler = handler
 
     def set_as_optional(self, strategy: ErrorStrategy | str = ErrorStrategy.CONTINUE) -> None:
@@ -264,13 +266,13 @@ class Routine(metaclass=_RoutineType):
     def set_timeout(self, timeout: float | None) -> None:
         """Fail a step that takes longer than `timeout` seconds; an async handler is cancelled, a thread cannot be."""
         if timeout is not None and not timeout > 0:
-            raise RoutineOptionError("timeout", timeout, self.name, "Give seconds above 0, or None for no limit.")
+            raise RoutineOptionError("timeout", timeout, self._label, "Give seconds above 0, or None for no limit.")
         self.step_timeout = timeout
 
     def set_concurrency(self, n: int, ordered: bool = True) -> None:
         """Run `n` replicas behind the slots, each with its own instance and state; `ordered` commits in input order."""
         if type(n) is not int or n < 1:
-            raise RoutineOptionError("concurrency", n, self.name, "Give a whole number of replicas, 1 or more.")
+            raise RoutineOptionError("concurrency", n, self._label, "Give a whole number of replicas, 1 or more.")
         self.concurrency = n
         self.is_ordered = ordered
 

@@ -18,6 +18,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.pooled_dispatcher import PooledDispatcher
+from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
@@ -35,6 +36,7 @@ from flowforge.job_errors import (
     DuplicateJobError,
     JobFinishedError,
     RuntimeClosedError,
+    RuntimeForkedError,
     SlotQueueFullError,
     UnknownTargetError,
     WaitInStepError,
@@ -75,6 +77,7 @@ class Runtime:
         options: RuntimeOptions | None = None,
         dispatcher: Dispatcher | None = None,
         codec: Codec | None = None,
+        drains_at_exit: bool = True,
     ) -> None:
         self.options = options or RuntimeOptions(thread_pool_size=thread_pool_size)
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
@@ -95,6 +98,15 @@ class Runtime:
         self._idle.set()
         self._running = 0
         self._is_closed = False
+        self._is_forked = False
+        run_in_forked_child(self._give_up_in_child)
+        # A bound method would keep every runtime alive until the process ends.
+        me = weakref.ref(self)
+        self._exit_call = run_at_exit(lambda: _drain_at_exit(me)) if drains_at_exit else None
+
+    def _give_up_in_child(self) -> None:
+        self._lock = Lock()
+        self._is_closed = self._is_forked = True
 
     def __enter__(self) -> Self:
         return self
@@ -136,13 +148,7 @@ class Runtime:
         with self._lock:
             if data.job_id in self._jobs:
                 raise DuplicateJobError(data.job_id)
-            self._jobs[data.job_id] = state
-        try:
-            job = self._build(state, plan, timeout if timeout is not None else flow.timeout)
-        except BaseException:
-            with self._lock:
-                del self._jobs[data.job_id]
-            raise
+        job = self._build(state, plan, timeout if timeout is not None else flow.timeout)
         flow.note_job(state)
         at = self.dispatcher.clock.now()
         deliveries = tuple(
@@ -168,11 +174,9 @@ class Runtime:
         if state.status is JobStatus.FAILED:
             reset_attempts(state.data)
         with self._lock:
-            known = self._jobs.setdefault(state.job_id, state)
-            if known is not state and not known.is_resting:
-                raise DuplicateJobError(state.job_id)
-            self._jobs[state.job_id] = state
-            self._finished.pop(state.job_id, None)
+            known = self._jobs.get(state.job_id, state)
+        if known is not state and not known.is_resting:
+            raise DuplicateJobError(state.job_id)
         timeout = self._timeouts.get(state.job_id) if flow is None else flow.timeout
         job = self._build(state, plan, timeout)
         if flow is not None:
@@ -180,16 +184,12 @@ class Runtime:
         self._begin(job, None)
         return state
 
-    def reopen(self, state: JobState) -> None:
-        """Run a finished job again, to which a dead letter was given back; if the runtime has gone, leave it paused."""
+    def reopen(self, state: JobState) -> bool:
+        """Run a completed job again, to which a dead letter was given back; False after shutdown."""
         if self._is_closed:
-            state.mark_paused("A dead letter was requeued.")
-            return
-        plan = self._plans[state.job_id]
-        with self._lock:
-            self._jobs[state.job_id] = state
-            self._finished.pop(state.job_id, None)
-        self._begin(self._build(state, plan, self._timeouts.get(state.job_id)), None)
+            return False
+        self._begin(self._build(state, self._plans[state.job_id], self._timeouts.get(state.job_id)), None)
+        return True
 
     def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
         context = contextvars.copy_context()
@@ -200,25 +200,28 @@ class Runtime:
         return Job(self, plan, state.data, state.view, job_state=state, context=context)
 
     def _begin(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
+        step = CURRENT_STEP.get()
+        if isinstance(step, Step) and step.is_open:
+            step.do_after_commit(lambda: self._begin_now(job, deliveries))
+        else:
+            self._begin_now(job, deliveries)
+
+    def _begin_now(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state
         assert isinstance(state, JobState)
         for routine in job.plan.routines:
             routine.template.__dict__["_latest_state"] = _reader(weakref.ref(state), routine.id)
+        state.view.is_live = True
         with self._lock:
+            self._jobs[state.job_id] = state
+            self._finished.pop(state.job_id, None)
             self._running += 1
             self._idle.clear()
         state.live = job
-        state.view.is_live = True
-
-        def begin() -> None:
-            with job.lock:
-                job.begin(deliveries)
-
-        step = CURRENT_STEP.get()
-        if isinstance(step, Step) and step.is_open:
-            step.do_after_commit(begin)
-        else:
-            begin()
+        if state.output_handler is not None:
+            self._outputs.attach(job.id, job.view, state.output_handler)
+        with job.lock:
+            job.begin(deliveries)
 
     def _new_state(self, data: JobData) -> JobState:
         view = JobView(data.job_id, self.options.max_history, self.options.max_outputs)
@@ -235,6 +238,8 @@ class Runtime:
         return flows.get(flow_or_name)
 
     def _check_open(self, asked: str) -> None:
+        if self._is_forked:
+            raise RuntimeForkedError(asked)
         if self._is_closed:
             raise RuntimeClosedError(asked)
 
@@ -265,7 +270,11 @@ class Runtime:
         live.plan.routine(routine).entry_lane(slot)
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
-            step.do_after_commit(lambda: self._post_now(live, routine, slot, values, key))
+            if step.worker.job is live:
+                plan = live.plan.routine(routine)
+                step.post(Destination(routine, plan.slots[plan.entry_lane(slot)].name), values, key)
+            else:
+                step.do_after_commit(lambda: _post_now(live, routine, slot, values, key))
             return
         deadline = None if timeout is None else self.dispatcher.clock.monotonic() + timeout
         while (room := control.try_post(live, routine, slot, values, key)) is not None:
@@ -277,9 +286,6 @@ class Runtime:
                 raise SlotQueueFullError(f"{routine}.{slot}", limit, timeout or 0.0)
             if live.is_over:
                 raise JobFinishedError(state.job_id, state.status, "take a post", "Resume it first.")
-
-    def _post_now(self, live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
-        control.try_post(live, routine, slot, values, key, is_bounded=False)
 
     # Looking
 
@@ -332,7 +338,11 @@ class Runtime:
         """
         if CURRENT_STEP.get() is not None:
             raise WaitInStepError("of the runtime")
+        if self._is_forked:
+            raise RuntimeForkedError("be shut down")
         self._is_closed = True
+        if self._exit_call is not None:
+            self._exit_call.cancel()
         jobs = [job for job in self.list_jobs() if not job.is_resting]
         for job in jobs:
             job.close()
@@ -378,6 +388,18 @@ class Runtime:
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""
         self._outputs.attach(job.id, job.view, handler)
+
+
+def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
+    if live.is_over:
+        logger.error("Job %r ended before a post of a step to %s.%s took effect.", live.id, routine, slot)
+    control.try_post(live, routine, slot, values, key, is_bounded=False)
+
+
+def _drain_at_exit(runtime: weakref.ref[Runtime]) -> None:
+    living = runtime()
+    if living is not None:
+        living.shutdown(timeout=living.options.shutdown_timeout)
 
 
 def _reader(state: weakref.ref[JobState], routine_id: str) -> Any:

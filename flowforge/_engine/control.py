@@ -102,9 +102,9 @@ def still_running(job: Job) -> list[StillRunning]:
     """The steps whose handlers run at this moment, abandoned ones included; with the job's lock held or not."""
     with job.lock:
         now = job.clock.monotonic()
-        running = [(w.plan.id, w.step) for w in job.everyone() if w.step is not None and w.step.is_open]
-        running += [(routine, step) for step, routine in job.stuck.items()]
-        return [StillRunning(job.id, routine, now - step.started) for routine, step in running]
+        running = dict(job.stuck)
+        running |= {w.step: w.plan.id for w in job.everyone() if w.step is not None and w.step.is_open}
+        return [StillRunning(job.id, routine, now - step.started) for step, routine in running.items()]
 
 
 def cancel(job: Job, reason: str) -> list[StillRunning]:
@@ -136,17 +136,14 @@ def try_post(
     lane = plan.entry_lane(slot)
     with job.lock:
         data = job.data
-        if key is not None and key in data.keys:
+        if job.is_over or (key is not None and key in data.keys):
             return None
         waiting = job.workers[plan.index].mailbox.lanes[lane]
-        if job.is_over:
-            return None
         if is_bounded and len(waiting.items) >= plan.slots[lane].max_queue_length:
             event = threading.Event()
             job.space_waiters.append((job.workers[plan.index], lane, event))
             return event
-        if key is not None:
-            data.keys.add(key)
+        job.take_key(key)
         message = new_message(data, payload, job.clock.now(), key)
         delivery = Delivery(Destination(routine, plan.slots[lane].name), message)
         job.append(MessagePosted(**job.next_position(), delivery=delivery))

@@ -91,9 +91,10 @@ class Crew(RoutineActor):
             if step is None:
                 return
             head.settle_now(step)
+            has_more = head.work is not None and not head.mailbox.holds
+            if (has_more or head.after_commit or head.stale_streams) and head.mailbox.wake():
+                self.job.wake(head)
             if head.work is not None:
-                if not head.mailbox.holds and head.mailbox.wake():
-                    self.job.wake(head)
                 return
 
     def is_head(self, replica: Replica) -> bool:

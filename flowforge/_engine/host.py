@@ -41,8 +41,8 @@ class JobHost(Protocol):
         """Have what the job sends with `send_output` handled after the commits."""
         ...
 
-    def reopen(self, state: Any) -> None:
-        """Run a finished job again."""
+    def reopen(self, state: Any) -> bool:
+        """Run a completed job again, to which work was given back; False if nothing can run any more."""
         ...
 
     def note_rest(self, job: Job) -> None:

@@ -57,8 +57,9 @@ logger = logging.getLogger("flowforge")
 
 
 class Job:
-    """The live side of a job, from its start or resume until it rests; every method but `announce_rest` is called
-    with `lock` held.
+    """The live side of a job, from its start or resume until it rests.
+
+    Its methods are called with `lock` held, but for `announce_rest` and `when_rested`.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Job:
         self.shared = data.shared
         self.lock = threading.RLock()
         self.group = Group(data.job_id)
-        self.epoch = data.epoch
+        self.epoch = data.epoch = data.epoch + 1
         self.in_flight = 0
         self.busy = 0
         self.timers = 0
@@ -96,6 +97,7 @@ class Job:
         self.stuck: dict[Step, str] = {}
         self.raised_bounds = 0
         self.to_stop: list[Worker] = []
+        self.is_stopping = False
         self.rested = threading.Event()
         self.rest_listeners: list[Callable[[], None]] = []
         self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
@@ -129,12 +131,12 @@ class Job:
 
     def begin(self, deliveries: tuple[Delivery, ...] | None) -> None:
         """Start with these entry messages, or, given None, go on with what waits in the data."""
-        self.epoch = self.data.epoch = self.data.epoch + 1
         self.busy += 1
         if deliveries is not None:
             self.append(JobStarted(**self.next_position(), flow=self.plan.flow_id, deliveries=deliveries))
         else:
             self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value))
+            self.data.lacks_cursor.clear()
         for worker in self.everyone():
             self.registry.register(worker.actor_ref)
             if not worker.is_started:
@@ -165,6 +167,8 @@ class Job:
         """Let all effects of a step take place; raises, with nothing changed, what cannot be kept."""
         shared = () if step.shared is None else step.shared.changes()
         state = worker.tracked.commit()
+        if step.posts:
+            step.posts = [post for post in step.posts if self.take_key(post[2])]
         step.seal(self.clock.now())
         work, deliveries = step.work, step.deliveries
         self.in_flight += len(deliveries)
@@ -206,6 +210,16 @@ class Job:
         if not self.in_flight:
             self.complete_if_done()
 
+    def take_key(self, key: str | None) -> bool:
+        """Whether a message posted under `key` is the first one; it counts as taken then."""
+        keys = self.data.keys
+        if key is None:
+            return True
+        if key in keys:
+            return False
+        keys.add(key)
+        return True
+
     def next_position(self) -> dict[str, Any]:
         """Take the next position in the log, with the time and the epoch that go with it."""
         self.data.position += 1
@@ -216,7 +230,8 @@ class Job:
         self.host.log.append(self.id, record)
         inbox = self.view.inbox
         inbox.append(record)
-        if len(inbox) >= self.host.records_per_look or not isinstance(record, StepCommitted):
+        is_due = len(inbox) >= self.host.records_per_look or self.view.is_watched
+        if is_due or not isinstance(record, StepCommitted):
             self.supervisor.look()
 
     def deliver(self, delivery: Delivery) -> None:
@@ -258,7 +273,12 @@ class Job:
         """An actor has nothing to do for now; if no other has, decide what follows."""
         self.busy -= 1
         if not self.busy:
-            decide_at_rest(self)
+            if self.is_over:
+                self._let_go()
+            elif self.view.inbox:
+                self.supervisor.look()
+            else:
+                decide_at_rest(self)
 
     def call_later(self, worker: Worker, delay: float, action: Callable[[], None]) -> None:
         """Do `action` with the lock held after `delay` seconds, unless the run is over by then."""
@@ -285,8 +305,11 @@ class Job:
         self.finish(status, reason, error)
         self.data.epoch = self.epoch = self.epoch + 1
         for worker in self.everyone():
+            step = worker.step
             if worker.task is not None:
                 worker.task.cancel()
+            elif step is not None and step.is_open:
+                self.stuck[step] = worker.plan.id
 
     def finish(
         self, status: JobStatus, reason: str = "", error: ErrorInfo | None = None, routine: str | None = None
@@ -300,19 +323,20 @@ class Job:
         for worker in self.workers:
             worker.store_pending(data)
         self.append(JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine))
-        self.to_stop = [worker for worker in self.everyone() if worker.needs_stop]
-        self.to_stop.sort(key=lambda worker: (-worker.plan.rank, -worker.plan.index))
+        self.to_stop = [actor for actor in self.everyone() if actor.needs_stop]
+        self.to_stop.sort(key=lambda actor: (-actor.plan.rank, -actor.plan.index))
         for _, _, event in self.space_waiters:
             event.set()
         if status is JobStatus.CANCELLED or reason == "timeout":
-            for worker in self.to_stop:
-                worker.order(StopDown())
+            for actor in self.to_stop:
+                actor.order(StopDown())
             self.to_stop = []
         else:
             self.note_stopped()
 
     def note_stopped(self) -> None:
         """Stop the next actor, sources first; when none is left, the rest is announced."""
+        self.is_stopping = bool(self.to_stop)
         if self.to_stop:
             self.to_stop.pop().order(StopDown())
         else:
@@ -329,12 +353,19 @@ class Job:
     def announce_rest(self) -> None:
         """Called by the supervisor after a turn, without the lock: wake the waiters if the run has come to its end."""
         with self.lock:
-            if not self.is_over or self.to_stop or self.rested.is_set() or self.view.inbox:
+            if not self.is_over or self.is_stopping or self.rested.is_set() or self.view.inbox:
                 return
-            for actor in self.everyone():
-                self.registry.unregister(actor.actor_ref)
             self.rested.set()
             listeners, self.rest_listeners = self.rest_listeners, []
+            if not self.busy:
+                self._let_go()
         self.host.note_rest(self)
         for listener in listeners:
             listener()
+
+    def _let_go(self) -> None:
+        """Drop the actors of a run that has ended; what is known about the job is data."""
+        if self.rested.is_set():
+            for actor in self.everyone():
+                self.registry.unregister(actor.actor_ref)
+            self.workers = []

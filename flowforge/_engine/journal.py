@@ -21,8 +21,12 @@ ABSENT: Final = Absent()
 
 
 def path_text(path: Path) -> str:
-    """The path as a user would write it: `state['orders'][3]`."""
-    return "state" + "".join(f"[{key!r}]" for key in path)
+    """The path as a user would write it: `state['orders'][3]`.
+
+    The tree of a routine has what the user calls state under that very key, beside what its slots have merged.
+    """
+    keys = path[1:] if path[:1] == ("state",) else path
+    return "state" + "".join(f"[{key!r}]" for key in keys)
 
 
 class Changes(Protocol):

@@ -6,10 +6,10 @@ import hashlib
 import random
 from typing import TYPE_CHECKING, Any
 
-from flowforge._engine.message_ids import child_id
+from flowforge._engine.message_ids import child_id, posted_id
 from flowforge._engine.shared import SharedBuffer
-from flowforge._engine.tracked_plain import detach
-from flowforge.records import Delivery, Message, Output
+from flowforge._engine.tracked_plain import detach, plain_copy
+from flowforge.records import Delivery, Destination, Message, Output
 from flowforge.routine_errors import UnknownEventError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Step:
         "is_final",
         "is_open",
         "outputs",
+        "posts",
         "shared",
         "shared_log",
         "started",
@@ -68,6 +69,7 @@ class Step:
         self.shared: SharedBuffer | None = None
         self.shared_log: list[Any] | None = None
         self.after_commit: list[Callable[[], None]] | None = None
+        self.posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
         self._calls = 0
         self._random: random.Random | None = None
 
@@ -113,18 +115,23 @@ class Step:
         targets = worker.plan.targets.get(event)
         if targets is None:
             raise UnknownEventError(event, self.routine_id, tuple(worker.plan.targets))
-        if worker.has_containers:
+        if worker.tracked.has_changes:
+            # A container that this step has just put into the state is still the handler's own object.
+            payload = plain_copy(payload)
+        elif worker.has_containers:
             payload = detach(payload)
-        if worker.job.plan.is_isolated:
-            payload = worker.job.codec.copy(payload, "payload")
         if not targets:
-            self.emissions.append((None, event, payload))
+            self.emissions.append((None, event, self._isolated(payload)))
             return
         for number, target in enumerate(targets):
             if target.connection is not None:
-                self.emissions.append((target, event, target.connection.apply(payload)))
+                self.emissions.append((target, event, self._isolated(target.connection.apply(payload))))
             else:
-                self.emissions.append((target, event, dict(payload) if number else payload))
+                self.emissions.append((target, event, self._isolated(dict(payload) if number else payload)))
+
+    def _isolated(self, payload: dict[str, Any]) -> dict[str, Any]:
+        job = self.worker.job
+        return job.codec.copy(payload, "payload") if job.plan.is_isolated else payload
 
     def send_output(self, name: str, payload: dict[str, Any]) -> None:
         output = Output(name, self.worker.job.codec.copy(payload, f"output {name!r}"), is_event=False)
@@ -137,6 +144,12 @@ class Step:
         if self.after_commit is None:
             self.after_commit = []
         self.after_commit.append(action)
+
+    def post(self, to: Destination, payload: dict[str, Any], key: str | None) -> None:
+        """Buffer a message from outside for a slot of this step's own job."""
+        if self.posts is None:
+            self.posts = []
+        self.posts.append((to, payload, key))
 
     def shared_buffer(self) -> SharedBuffer:
         """This step's view of the shared data."""
@@ -168,4 +181,9 @@ class Step:
                 child_id(parent.id, self.index), job.id, source, payload, at, correlation, parent.id, 0, 0, parent.trace
             )
             self.deliveries.append(Delivery(target.destination, message))
+        for to, payload, key in self.posts or ():
+            self.index += 1
+            number = child_id(parent.id, self.index) if key is None else posted_id(job.id, key)
+            message = Message(number, job.id, "", payload, at, correlation, parent.id, 0, 0, parent.trace, key)
+            self.deliveries.append(Delivery(to, message))
         self.index += 1

@@ -19,6 +19,7 @@ from actors.supervision import RestartBudget
 from flowforge._engine.failures import record_restart
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
+from flowforge.job_errors import NoCursorError
 
 if TYPE_CHECKING:
     from actors.dispatcher import TurnLimits
@@ -43,7 +44,7 @@ class JobSupervisor(MailboxActor):
             mailbox=self.mailbox,
             group=job.group,
             registry=job.registry,
-            urn=f"urn:flowforge:{job.id}:supervisor",
+            urn=f"urn:flowforge:{job.id}:supervisor:{job.epoch}",
         )
         self.job = job
         self.budget = budget
@@ -88,13 +89,18 @@ class JobSupervisor(MailboxActor):
         """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""
         return self.handler_of(routine).decide(error, failures, draw)
 
+    def _decision_on(self, report: ErrorReported) -> Decision:
+        if isinstance(report.error, NoCursorError):
+            return Decision(ErrorStrategy.STOP)
+        return self.decide(report.routine, report.error, report.failures, random.random())
+
     def answer_report(self, report: ErrorReported | ActorBroke) -> None:
         job = self.job
         if report.epoch != job.epoch or job.is_over:
             return
         worker = job.worker(report.routine, report.replica)
         if isinstance(report, ErrorReported):
-            decision = self.decide(report.routine, report.error, report.failures, random.random())
+            decision = self._decision_on(report)
             logger.info(
                 "Job %r: the routine %r failed (%s); %s.",
                 job.id,

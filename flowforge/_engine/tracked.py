@@ -48,6 +48,11 @@ class TrackedState:
         self.root: TrackedDict = converter.root(dict(initial))
         self._watches: Watches = watches_by_slot(converter.watches)
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether the open step has changed anything."""
+        return bool(self._journal.changes)
+
     def begin(self) -> None:
         """Open a step: from now on the state may be changed."""
         assert not self._journal.is_open, "a step is open already"

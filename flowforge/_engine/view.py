@@ -89,6 +89,11 @@ class JobView:
         """Give a routine its initial state, unless it has one."""
         self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody wants each record as soon as it is committed."""
+        return bool(self.listeners) or self.output_listener is not None
+
     def catch_up(self) -> None:
         """Apply all records that have been committed."""
         with self.lock:

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Worker"]
 
+# What a turn does next when a commit left something to do without the lock, before another step may begin.
+_TIDY_UP = object()
+
 logger = logging.getLogger("flowforge")
 
 
@@ -62,7 +65,7 @@ class Worker(MailboxActor):
             mailbox=mailbox,
             group=job.group,
             registry=job.registry,
-            urn=f"urn:flowforge:{job.id}:{plan.id}:{replica}",
+            urn=f"urn:flowforge:{job.id}:{plan.id}:{replica}:{job.epoch}",
         )
         self.job = job
         self.plan = plan
@@ -172,7 +175,11 @@ class Worker(MailboxActor):
         deadline = monotonic() + limits.max_seconds
         while item is not None:
             is_step = isinstance(item, Step)
-            is_pending = call_handler(self, item) if is_step else run_hook(self, item)
+            if item is _TIDY_UP:
+                tidy_up(self)
+                is_pending = False
+            else:
+                is_pending = call_handler(self, item) if is_step else run_hook(self, item)
             left -= 1
             with job.lock:
                 if is_step and item.is_abandoned:
@@ -188,24 +195,26 @@ class Worker(MailboxActor):
                         return
                     self.settle(item)
                 item = self.take_next(may_go_on=left > 0 and monotonic() < deadline)
-            if self.after_commit:
-                tidy_up(self)
 
     def take_next(self, *, may_go_on: bool) -> Any:
         """The next step or hook to carry out without the lock; None when the turn is over."""
         mailbox = self.mailbox
+        if self.after_commit or self.stale_streams:
+            return _TIDY_UP
         if not may_go_on:
             self.requeue()
             return None
         if self.unfinished is not None:
             step, self.unfinished = self.unfinished, None
             self.settle(step)
+        if self.after_commit or self.stale_streams:
+            return _TIDY_UP
         while mailbox.control:
             order = mailbox.control.popleft()
             if isinstance(order, StartUp | StopDown | Restart):
                 return order
             self._obey_order(order)
-        if not mailbox.holds and not self.is_stopped:
+        if not mailbox.holds and not self.is_stopped and not self.job.is_over:
             work = self.available_work()
             if work is not None:
                 self.work = work
@@ -268,6 +277,7 @@ class Worker(MailboxActor):
             self.timer.cancel()
             self.timer = None
         if step.epoch != job.epoch or job.is_over:
+            job.stuck.pop(step, None)
             self.rollback()
             self.drop_stream()
             return

@@ -4,6 +4,7 @@ import gc
 import logging
 import queue
 import threading
+import uuid
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -461,6 +462,13 @@ def test_an_actor_without_a_group_has_one_while_it_is_ready(stepped: SteppedDisp
     assert actor is not None
     assert actor.group is actor.group
     assert actor.group.name.startswith("urn:uuid:")
+
+
+def test_the_urn_of_an_actor_is_that_of_a_random_uuid(stepped: SteppedDispatcher) -> None:
+    number = uuid.UUID(Raiser.start_on(stepped).actor_urn)
+
+    assert number.version == 4
+    assert number.variant == uuid.RFC_4122
 
 
 # Size

@@ -181,3 +181,24 @@ def test_a_leaf_that_left_the_state_is_no_longer_watched() -> None:
 
     state.begin()
     assert state.commit() == ()
+
+
+def test_a_leaf_changed_and_then_removed_leaves_only_the_deletion() -> None:
+    state = make_state(d={"inner": {"o": Order([1])}})
+
+    state.begin()
+    state.root["d"]["inner"]["o"].items.append(2)
+    del state.root["d"]
+
+    assert state.commit() == (("del", ("d",)),)
+
+
+def test_a_container_put_into_a_removed_one_stays_in_the_state() -> None:
+    state = make_state(a={}, b=[1])
+
+    state.begin()
+    state.root["a"]["k"] = state.root["b"]
+    del state.root["a"]
+    state.root["b"].append(2)
+
+    assert state.commit() == (("del", ("a",)), ("append", ("b",), [2]))

@@ -1,0 +1,85 @@
+"""How cost grows: with the number of jobs a runtime has run, and with the number of routines in a flow."""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+
+from benchmarks.harness import Effort, Row, Sample, at_most, seconds_of
+from benchmarks.jobs import small_flow
+from benchmarks.pipeline import Stage
+from flowforge.flow import Flow
+from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
+from flowforge.runtime import Runtime
+
+__all__ = ["measure"]
+
+JOBS = (1_000, 10_000, 100_000)
+ROUTINES = (100, 1_000, 10_000)
+IN_FLIGHT = 100
+ROUNDS = 3
+NOISE = 1.25
+"""Cost per unit may rise by this factor and still be called linear."""
+
+
+def jobs_cost(count: int) -> float:
+    """Microseconds a job of three routines, of which a hundred are in flight."""
+    flow = small_flow()
+    with Runtime(options=RuntimeOptions(max_finished_jobs=1_000)) as runtime:
+
+        def run() -> None:
+            jobs: deque[JobState] = deque()
+            for _ in range(count):
+                jobs.append(runtime.exec(flow, "a", {"x": 0}))
+                if len(jobs) == IN_FLIGHT:
+                    jobs.popleft().wait()
+            for job in jobs:
+                job.wait()
+
+        return seconds_of(run) / count * 1e6
+
+
+def chain(count: int) -> Flow:
+    """So many routines in a row."""
+    flow = Flow("chain")
+    names = [flow.add_routine(Stage(), f"stage{number}") for number in range(count)]
+    for name, following in pairwise(names):
+        flow.connect(name, "out", following, "input")
+    return flow
+
+
+def routines_cost(count: int) -> float:
+    """Microseconds a routine: to be added, connected, checked, started, and called once."""
+    with Runtime() as runtime:
+
+        def run() -> None:
+            flow = chain(count)
+            flow.validate()
+            job = runtime.exec(flow, "stage0", {"x": 0})
+            job.wait()
+            assert job.outputs == {f"stage{count - 1}.out": [{"x": count}]}
+
+        return seconds_of(run) / count * 1e6
+
+
+def growth(noun: str, cost: Callable[[int], float], sizes: tuple[int, ...], effort: Effort) -> list[Row]:
+    """A row for each size after the first, which all are held against; taken in turn within each round."""
+    scaled = [effort.size(size) for size in sizes]
+    cost(scaled[0])
+    rounds = [[cost(size) for size in scaled] for _ in range(min(ROUNDS, effort.rounds))]
+    samples = [Sample(values, "us") for values in zip(*rounds, strict=True)]
+    return [
+        Row(
+            work=f"cost per {noun}, {size:,} of them",
+            ours=sample,
+            peer=f"{scaled[0]:,} of them",
+            theirs=samples[0],
+            target=at_most(NOISE),
+        )
+        for size, sample in zip(scaled[1:], samples[1:], strict=True)
+    ]
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Cost per job and per routine, where a ratio of 1 is linear growth."""
+    return [*growth("job", jobs_cost, JOBS, effort), *growth("routine", routines_cost, ROUTINES, effort)]

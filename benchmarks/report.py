@@ -1,0 +1,65 @@
+"""What was measured, as a table to read and as JSON to keep, with what is to be known about machine and commit."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Row
+
+__all__ = ["circumstances", "table", "write_json"]
+
+HEADINGS = ("work", "FlowForge", "held against", "ratio", "target", "met")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """All rows under one heading, in columns."""
+    cells = [HEADINGS, *(_cells(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def circumstances() -> dict[str, Any]:
+    """Machine, load, Python and commit."""
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {_processor()}",
+        "load": os.getloadavg(),
+        "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
+        "commit": _git("rev-parse", "--short", "HEAD") or "unknown",
+        "has_uncommitted_changes": bool(_git("status", "--porcelain")),
+    }
+
+
+def write_json(path: Path, rows: Sequence[Row], around: dict[str, Any]) -> None:
+    """Write rows and circumstances to a file."""
+    tree = {**around, "rows": [row.to_dict() for row in rows]}
+    path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio = "" if row.ratio is None else str(row.ratio)
+    against = row.peer if row.theirs is None else f"{row.peer}: {row.theirs}"
+    return row.work, str(row.ours), against, ratio, str(row.target), "met" if row.is_met else "NOT MET"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git(*arguments: str) -> str:
+    try:
+        run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return run.stdout.strip()

@@ -1,0 +1,34 @@
+"""What it takes to import FlowForge in a process that is new."""
+
+import subprocess
+import sys
+
+from benchmarks.harness import Effort, Row, at_most, take_turns
+
+__all__ = ["measure"]
+
+PROGRAM = "import time; before = time.perf_counter(); import {}; print(time.perf_counter() - before)"
+DEPENDENCIES = "pykka, msgspec, asyncio"
+
+
+def import_milliseconds(modules: str) -> float:
+    """How long `import modules` takes in an interpreter of its own, byte code being cached."""
+    run = subprocess.run([sys.executable, "-c", PROGRAM.format(modules)], check=True, capture_output=True, text=True)
+    return float(run.stdout) * 1000
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Milliseconds; and how much of it the libraries take that it stands on."""
+    times = take_turns(
+        {
+            "flowforge": lambda: import_milliseconds("flowforge"),
+            "dependencies": lambda: import_milliseconds(DEPENDENCIES),
+        },
+        2 * effort.rounds + 1,
+        "ms",
+    )
+    ours, theirs = times["flowforge"], times["dependencies"]
+    return [
+        Row(work="import flowforge", ours=ours, target=at_most(150, stretch=80)),
+        Row(work="import flowforge", ours=ours, peer=f"import {DEPENDENCIES}", theirs=theirs, target=at_most(2)),
+    ]
