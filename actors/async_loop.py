@@ -72,13 +72,14 @@ class AsyncLoop:
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
         /,
+        context: contextvars.Context | None = None,
     ) -> LoopTask:
         """Run `coroutine`, then `on_done`; once refused, closes it and raises what `refuse` was given."""
         with self._lock:
             if self._refusal is not None:
                 coroutine.close()
                 raise self._refusal()
-            run = CoroutineRun(coroutine, on_done)
+            run = CoroutineRun(coroutine, on_done, context)
             try:
                 self._order(functools.partial(self._start, run))
             except BaseException:

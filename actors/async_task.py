@@ -38,10 +38,11 @@ class CoroutineRun:
         self,
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
+        context: contextvars.Context | None = None,
     ) -> None:
         self._coroutine = coroutine
         self._on_done = on_done
-        self._context = contextvars.copy_context()
+        self._context = contextvars.copy_context() if context is None else context
         self._context.run(TURN_DEPTH.set, 1)
         self._result: object = None
         self._error: BaseException | None = None

@@ -1,5 +1,6 @@
 """What gives actors their turns: the interface that pooled and stepped dispatchers share."""
 
+import contextvars
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -82,8 +83,12 @@ class Dispatcher(Protocol):
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
         /,
+        context: contextvars.Context | None = None,
     ) -> AsyncTask:
-        """Run `coroutine` on the event loop in the caller's contextvars context, then `on_done(result, error)` once, there."""
+        """Run `coroutine` on the event loop, then `on_done(result, error)` once, there.
+
+        Both run in `context`, which nothing else may have entered, or in a copy of the caller's.
+        """
         ...
 
     def wait_for(self, event: threading.Event, timeout: float | None = None, /) -> bool:

@@ -10,6 +10,7 @@ Guarantees:
 - In a forked child every method raises ForkedDispatcherError and waits for no lock; the parent is unharmed.
 """
 
+import contextvars
 import functools
 import threading
 import time
@@ -85,9 +86,10 @@ class PooledDispatcher:
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
         /,
+        context: contextvars.Context | None = None,
     ) -> LoopTask:
         """Run `coroutine` on the loop's thread in a copy of the caller's context, then `on_done` there."""
-        return self._loop.run(coroutine, on_done)
+        return self._loop.run(coroutine, on_done, context)
 
     def wait_for(self, event: threading.Event, timeout: float | None = None, /) -> bool:
         """Wait until `event` is set; False after `timeout` seconds, or if it is not set after a shutdown.

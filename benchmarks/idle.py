@@ -11,6 +11,9 @@ from actors.pooled_dispatcher import PooledDispatcher
 from actors.pooled_ref import PooledActorRef
 from benchmarks.growth import chain
 from benchmarks.harness import Effort, Row, Sample, at_most
+from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
+from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
 __all__ = ["measure"]
@@ -29,6 +32,19 @@ class Idler(PooledActor):
     def on_receive(self, message: object) -> object:
         """Answer with what was asked."""
         return message
+
+
+class Last(Routine):
+    """Tells from within its step that a message has come through."""
+
+    def __init__(self, is_called: threading.Event) -> None:
+        super().__init__()
+        self.define_slot("input", handler=self.work)
+        self.is_called = is_called
+
+    def work(self, x: int) -> None:
+        """Tell."""
+        self.is_called.set()
 
 
 def traced(build: Callable[[], T]) -> tuple[T, int]:
@@ -65,15 +81,23 @@ def bare_actors(count: int) -> tuple[float, int]:
 def routines(count: int) -> tuple[float, int]:
     """Bytes of each routine of a job that is kept alive, once all were called, and the threads of them all.
 
-    The flow itself, a template that all its jobs share, is not counted; nor is the history, which is bounded.
+    The flow itself, a template that all its jobs share, is not counted; nor is history, which has a limit of its own.
     """
     before = threading.active_count()
+    is_called = threading.Event()
     flow = chain(count)
-    flow.validate()
-    with Runtime(POOL) as runtime:
+    flow.connect(f"stage{count - 1}.out", f"{flow.add_routine(Last(is_called), 'last')}.input")
+    with Runtime(options=RuntimeOptions(thread_pool_size=POOL, max_history=1)) as runtime:
+
+        def start() -> JobState:
+            is_called.clear()
+            job = runtime.exec(flow, "stage0", {"x": 0}, keep_alive=True)
+            is_called.wait()
+            return job
+
         # The first job makes the plan, which the flow keeps.
-        runtime.exec(flow, "stage0", {"x": 0}).wait()
-        job, held = traced(lambda: runtime.exec(flow, "stage0", {"x": 0}, keep_alive=True))
+        start().close()
+        job, held = traced(start)
         threads = threading.active_count() - before
         job.close()
         job.wait()

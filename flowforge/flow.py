@@ -32,7 +32,7 @@ class Flow(FlowGraph):
         Without an entry, every routine that nothing is connected to is entered. Raises for a wrong flow or entry; what
         handlers raise is answered by error handlers and told by the JobState.
         """
-        _check_outside_a_step(self.flow_id)
+        _check_outside_a_step(f"a job of the flow {self.flow_id!r}")
         with Runtime(drains_at_exit=False) as runtime:
             job_state = runtime.exec(self, entry_routine_id, entry_params, entry_slot, timeout=timeout)
             job_state.wait()
@@ -40,7 +40,7 @@ class Flow(FlowGraph):
 
     def resume(self, job_state: JobState) -> JobState:
         """Go on with a paused or failed job until it rests again; JobFinishedError for one that is over."""
-        _check_outside_a_step(job_state.job_id)
+        _check_outside_a_step(f"the job {job_state.job_id!r}")
         with Runtime(drains_at_exit=False) as runtime:
             runtime.exec(self, job_state=job_state)
             job_state.wait()

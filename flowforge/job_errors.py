@@ -17,6 +17,7 @@ __all__ = [
     "RuntimeOptionError",
     "SlotQueueFullError",
     "StepTimeoutError",
+    "UnknownJobError",
     "UnknownTargetError",
     "WaitInStepError",
     "WrongFlowError",
@@ -65,6 +66,17 @@ class JobFinishedError(FlowForgeError):
         self.status = status
 
 
+class UnknownJobError(FlowForgeError, LookupError):
+    """A runtime was asked about a job that is not its own, or that it has let go."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The runtime has no job {job_id!r}. Use the runtime that started it; "
+            "finished jobs are let go beyond max_finished_jobs."
+        )
+        self.job_id = job_id
+
+
 class DuplicateJobError(FlowForgeError):
     """A job id is in use."""
 
@@ -110,11 +122,11 @@ class SlotQueueFullError(FlowForgeError):
 class WaitInStepError(FlowForgeError):
     """A handler tried to wait for a job, which would hold a thread of the pool that the job may need."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
-            f"A handler cannot wait for the job {job_id!r}. Let the job's outputs be posted back, or wait outside of handlers."
+            f"A handler cannot wait for {what}. Let the job's outputs be posted back, or wait outside of handlers."
         )
-        self.job_id = job_id
+        self.what = what
 
 
 class RuntimeClosedError(FlowForgeError):
@@ -146,7 +158,7 @@ class RuntimeOptionError(FlowForgeError, ValueError):
 class StepTimeoutError(FlowForgeError, TimeoutError):
     """A step took longer than its routine allows."""
 
-    def __init__(self, routine: str, timeout: float, still_runs: bool) -> None:
+    def __init__(self, routine: str, timeout: float, *, still_runs: bool) -> None:
         end = " Its thread still runs and what it returns will be refused." if still_runs else ""
         super().__init__(f"A step of the routine {routine!r} took longer than {timeout!r} seconds.{end}")
         self.routine = routine
@@ -166,7 +178,8 @@ class DeadLetterNotFoundError(FlowForgeError, LookupError):
 
     def __init__(self, letter: str, job_id: str) -> None:
         super().__init__(
-            f"The job {job_id!r} has no dead letter {letter!r}. Take an id from its dead_letters; a requeued or purged one is gone."
+            f"The job {job_id!r} has no dead letter {letter!r}. Take an id from its dead_letters; "
+            "a requeued or purged one is gone."
         )
         self.letter = letter
 

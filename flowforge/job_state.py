@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 from flowforge._engine import control
 from flowforge._engine.control import StillRunning
+from flowforge._engine.dead_letters import purge_letter, requeue_letter
 from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
-from flowforge._engine.view import JobView
+from flowforge._engine.view import JobView, added_states
 from flowforge.execution_record import ExecutionRecord
-from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, WaitInStepError
+from flowforge.job_errors import JobFinishedError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
-from flowforge.records import ErrorInfo, JobMoved, SharedChange, SharedWritten
+from flowforge.output_handler import output_handler_from
+from flowforge.records import ErrorInfo, JobMoved, Record, SharedChange, SharedWritten
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -122,7 +125,7 @@ class JobState:
             states = copy.deepcopy([state for state in states if state])
         if not states:
             return {} if default is None and (routine_id, 0) in view.trees else default
-        return states[0] if len(states) == 1 else _added(states)
+        return states[0] if len(states) == 1 else added_states(states)
 
     def update_routine_state(self, routine_id: str, values: Mapping[str, Any]) -> None:
         """Merge `values` into the state of the routine whose step this is; takes effect with the step."""
@@ -207,8 +210,12 @@ class JobState:
                 for at, routine, output in view.output_log
             ]
 
-    def set_output_handler(self, handler: OutputHandler | None) -> None:
-        """Have outputs of `send_output` handled, from the next on, on a thread that runs after the commits."""
+    def set_output_handler(self, handler: OutputHandler | Callable[..., Any] | None) -> None:
+        """Have outputs of `send_output` handled, from the next on, on a thread that runs after the commits.
+
+        A function is called as `handler(job_id, routine_id, output_type, data)`; OptionError for anything else.
+        """
+        handler = None if handler is None else output_handler_from(handler)
         self.output_handler = handler
         if self.live is not None:
             self.live.host.attach_output_handler(self.live, handler)
@@ -225,37 +232,13 @@ class JobState:
         """Give a dead letter another try; a job that has completed is reopened, and runs if its runtime does.
 
         If its runtime has gone, it is paused then, and `flow.resume` goes on with it. A paused or failed job gets the
-        message back for its resume; JobFinishedError for a cancelled one.
+        message back for its resume. DeadLetterNotFoundError for an id it does not have, JobFinishedError if cancelled.
         """
-        with self.control_lock:
-            letter = self._letter(letter_id)
-            if not self.is_resting and self.live is not None:
-                control.requeue(self.live, letter)
-                return
-            status = self.status
-            if status is JobStatus.CANCELLED:
-                raise JobFinishedError(self.job_id, "cancelled", "requeue a dead letter", "Start a new job.")
-            del self.data.dead_letters[letter_id]
-            for delivery in control.letter_deliveries(letter):
-                self.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-            if status is not JobStatus.COMPLETED:
-                return
-            if self.live is None or not self.live.host.reopen(self):
-                self.move_at_rest(JobStatus.PAUSED, "A dead letter was requeued.")
+        requeue_letter(self, letter_id)
 
     def purge_dead_letter(self, letter_id: str) -> None:
-        """Throw a dead letter away."""
-        with self.control_lock:
-            letter = self._letter(letter_id)
-            if not self.is_resting and self.live is not None:
-                control.purge(self.live, letter)
-            else:
-                del self.data.dead_letters[letter_id]
-
-    def _letter(self, letter_id: str) -> DeadLetter:
-        if letter_id not in self.data.dead_letters:
-            raise DeadLetterNotFoundError(letter_id, self.job_id)
-        return self.data.dead_letters[letter_id]
+        """Throw a dead letter away; DeadLetterNotFoundError for an id it does not have."""
+        purge_letter(self, letter_id)
 
     # Steering
 
@@ -265,28 +248,33 @@ class JobState:
         Raises WaitInStepError inside a handler.
         """
         if CURRENT_STEP.get() is not None:
-            raise WaitInStepError(self.job_id)
-        live = self.live
+            raise WaitInStepError(f"the job {self.job_id!r}")
+        live = self._live("wait for a job")
         return live is None or live.dispatcher.wait_for(live.rested, timeout)
 
-    async def wait_async(self, timeout: float | None = None) -> bool:
+    async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the twin of `wait`
         """`wait` for an asyncio program: holds no thread."""
         if CURRENT_STEP.get() is not None:
-            raise WaitInStepError(self.job_id)
+            raise WaitInStepError(f"the job {self.job_id!r}")
         live = self.live
         if live is None:
             return True
+        live.host.check_process("wait for a job")
         loop = asyncio.get_running_loop()
         rested = asyncio.Event()
 
         def tell() -> None:
-            loop.call_soon_threadsafe(rested.set)
+            # A loop that was closed meanwhile has nobody left who waits.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(rested.set)
 
         live.when_rested(tell)
         try:
             await asyncio.wait_for(rested.wait(), timeout)
         except TimeoutError:
             return False
+        finally:
+            live.forget_listener(tell)
         return True
 
     def close(self) -> None:
@@ -302,9 +290,10 @@ class JobState:
         hold a thread are returned; it is paused as soon as they end. Inside a step it returns at once and acts after
         the commit. At rest it does nothing. NoCursorError if a generator could not be called again.
         """
-        live = self.live
+        live = self._live("pause a job")
         if live is None or live.is_over:
             return []
+        control.check_can_pause(live)
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
             step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
@@ -315,23 +304,25 @@ class JobState:
         return control.interrupt_async_steps(live)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
-        """End it for good; returns the steps that still run, whose effects will be refused.
+        """End it for good; return the steps that still run, whose effects will be refused.
 
         A paused one is cancelled where it stands; one that has finished stays as it is.
         """
-        live = self.live
+        live = self._live("cancel a job")
         if live is not None and not live.is_over:
             return control.cancel(live, reason)
         with self.control_lock:
             if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
-                self.move_at_rest(JobStatus.CANCELLED, reason)
+                self.append_at_rest(JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
         return []
 
     # Keeping
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as a tree of plain data that JSON can hold; raises UnencodableValueError for what cannot be kept,
-        NoCursorError for a generator that cannot be called again, and JobFinishedError while it runs.
+        """All of it as a tree of plain data that JSON can hold.
+
+        Raises UnencodableValueError for what cannot be kept, NoCursorError for a generator that cannot be called
+        again, and JobFinishedError while it runs.
         """
         if not self.is_resting:
             raise JobFinishedError(self.job_id, self.status, "be saved", "Pause it first.")
@@ -374,29 +365,23 @@ class JobState:
             control.write_shared(self.data.shared, change)
         self.data.shared_log.extend(entries)
         if self.live is not None and not self.live.is_over:
-            position = self.live.next_position()
-            self.live.append(SharedWritten(**position, shared=changes, shared_log=entries))
+            self.live.append(SharedWritten(**self.live.next_position(), shared=changes, shared_log=entries))
+        else:
+            self.append_at_rest(SharedWritten, shared=changes, shared_log=entries)
 
-    def move_at_rest(self, status: JobStatus, reason: str) -> None:
-        """Write that a resting job has another status; with `control_lock` held."""
+    def append_at_rest(self, kind: type[Record], **facts: Any) -> None:
+        """Write a record of what was done to the resting job; with `control_lock` held."""
         self.data.position += 1
-        moved = JobMoved(
-            position=self.data.position, at=time.time(), epoch=self.data.epoch, status=status.value, reason=reason
-        )
-        with self.view.lock:
-            self.view.inbox.append(moved)
-        self.view.catch_up()
+        record = kind(position=self.data.position, at=time.time(), epoch=self.data.epoch, **facts)
+        if self.live is not None:
+            self.live.host.log.append(self.job_id, record)
+        self.view.inbox.append(record)
+
+    def _live(self, asked: str) -> Job | None:
+        if self.live is not None:
+            self.live.host.check_process(asked)
+        return self.live
 
     def _seen(self) -> JobView:
         self.view.catch_up()
         return self.view
-
-
-def _added(states: list[dict[str, Any]]) -> dict[str, Any]:
-    keys = dict.fromkeys(key for state in states for key in state)
-    gathered = {key: [state[key] for state in states if key in state] for key in keys}
-    return {key: sum(values) if _are_numbers(values) else values for key, values in gathered.items()}
-
-
-def _are_numbers(values: list[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

@@ -1,5 +1,6 @@
 """The output handlers of a runtime's jobs, each with its pump."""
 
+import time
 from threading import Lock
 
 from flowforge._engine.view import JobView
@@ -15,6 +16,7 @@ class OutputPumps:
     def __init__(self) -> None:
         self._lock = Lock()
         self._pumps: dict[str, OutputPump] = {}
+        self._retired: set[OutputPump] = set()
 
     def attach(self, job_id: str, view: JobView, handler: OutputHandler | None) -> None:
         """Have a job's outputs handled by `handler` from the next on, or by none."""
@@ -23,21 +25,35 @@ class OutputPumps:
             before = self._pumps.pop(job_id, None)
             if pump is not None:
                 self._pumps[job_id] = pump
-        if before is not None:
-            before.close(0.0)
+            if before is not None:
+                self._retire(before)
         view.output_listener = None if pump is None else lambda record: _pump(pump, job_id, record)
 
-    def flush(self, job_id: str, timeout: float | None) -> bool:
-        """Wait until what a job has sent so far is handled; False after `timeout` seconds."""
+    def note_rest(self, job_id: str) -> None:
+        """A job sends nothing more for now: its thread ends once it has handled what was sent."""
         with self._lock:
-            pump = self._pumps.get(job_id)
-        return pump is None or pump.flush(timeout)
+            pump = self._pumps.pop(job_id, None)
+            if pump is not None:
+                self._retire(pump)
+
+    def _retire(self, pump: OutputPump) -> None:
+        self._retired = {other for other in self._retired if other.statistics().waiting}
+        pump.close(0.0)
+        self._retired.add(pump)
 
     def close(self, timeout: float | None) -> bool:
         """Handle what has been sent, then end the threads; False if some was not handled after `timeout` seconds."""
         with self._lock:
-            pumps, self._pumps = list(self._pumps.values()), {}
-        return all([pump.close(timeout) for pump in pumps])
+            pumps, self._pumps = [*self._retired, *self._pumps.values()], {}
+            self._retired = set()
+        for pump in pumps:
+            # All are told first, so that they work side by side.
+            pump.close(0.0)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        is_done = True
+        for pump in pumps:
+            is_done &= pump.close(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return is_done
 
 
 def _pump(pump: OutputPump, job_id: str, record: Record) -> None:

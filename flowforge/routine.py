@@ -42,7 +42,7 @@ class _RoutineType(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         routine = super().__call__(*args, **kwargs)
-        routine._note_construction(args, kwargs)
+        routine._note_construction(args, kwargs)  # noqa: SLF001 - its own metaclass
         return routine
 
 
@@ -211,7 +211,7 @@ class Routine(metaclass=_RoutineType):
         return self._step("The random", "Use it while a handler of the routine runs.").random
 
     def idempotency_key(self) -> str:
-        """A text for an external effect: the same on every attempt and after a crash, another for each call in a step."""
+        """A text for an external effect: the same on every attempt, another for each call in a step."""
         return self._step("The idempotency_key", "Ask for it while a handler of the routine runs.").idempotency_key()
 
     def _step(self, what: str, remedy: str) -> StepContext:
@@ -269,7 +269,7 @@ class Routine(metaclass=_RoutineType):
             raise RoutineOptionError("timeout", timeout, self._label, "Give seconds above 0, or None for no limit.")
         self.step_timeout = timeout
 
-    def set_concurrency(self, n: int, ordered: bool = True) -> None:
+    def set_concurrency(self, n: int, ordered: bool = True) -> None:  # noqa: FBT001, FBT002 - as users type it
         """Run `n` replicas behind the slots, each with its own instance and state; `ordered` commits in input order."""
         if type(n) is not int or n < 1:
             raise RoutineOptionError("concurrency", n, self._label, "Give a whole number of replicas, 1 or more.")

@@ -11,10 +11,7 @@ Guarantees:
 from __future__ import annotations
 
 import contextvars
-import logging
-import uuid
 import weakref
-from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.pooled_dispatcher import PooledDispatcher
@@ -26,6 +23,7 @@ from flowforge._engine.control import StillRunning, check_payload
 from flowforge._engine.host import Log
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
+from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
 from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.step import Step
@@ -33,20 +31,22 @@ from flowforge._engine.view import JobView
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.job_errors import (
-    DuplicateJobError,
     JobFinishedError,
     RuntimeClosedError,
     RuntimeForkedError,
+    RuntimeOptionError,
     SlotQueueFullError,
-    UnknownTargetError,
+    UnknownJobError,
     WaitInStepError,
 )
 from flowforge.job_state import JobState
-from flowforge.job_status import FINISHED, JobStatus
+from flowforge.job_status import JobStatus
+from flowforge.job_table import JobTable
 from flowforge.options import RuntimeOptions
 from flowforge.output_handler import OutputHandler
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
+from flowforge.runtime_checks import checked_id, checked_timeout, state_reader, warn_of_concurrency
 from flowforge.runtime_statistics import RuntimeStatistics
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -59,7 +59,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime"]
 
-logger = logging.getLogger("flowforge")
+
+# What a shutdown that did not end cleanly still gives to hooks and outputs, in seconds.
+_GRACE = 1.0
 
 
 class Runtime:
@@ -88,15 +90,8 @@ class Runtime:
         self.log: Log = MemoryLog()
         self.records_per_look = 64
         self._flows = registry
-        self._lock = Lock()
-        self._jobs: dict[str, JobState] = {}
-        self._plans: dict[str, FlowPlan] = {}
-        self._timeouts: dict[str, float | None] = {}
-        self._finished: dict[str, None] = {}
+        self._table = JobTable(self.options.max_finished_jobs)
         self._outputs = OutputPumps()
-        self._idle = Event()
-        self._idle.set()
-        self._running = 0
         self._is_closed = False
         self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
@@ -105,8 +100,10 @@ class Runtime:
         self._exit_call = run_at_exit(lambda: _drain_at_exit(me)) if drains_at_exit else None
 
     def _give_up_in_child(self) -> None:
-        self._lock = Lock()
+        self._table.forget_lock()
         self._is_closed = self._is_forked = True
+        if self._exit_call is not None:
+            self._exit_call.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +115,7 @@ class Runtime:
 
     # Starting
 
-    def exec(
+    def exec(  # noqa: PLR0917 - as users type it
         self,
         flow_or_name: FlowGraph | str,
         entry_routine_id: str | None = None,
@@ -126,13 +123,14 @@ class Runtime:
         entry_slot: str | None = None,
         job_state: JobState | None = None,
         job_id: str | None = None,
-        keep_alive: bool = False,
+        keep_alive: bool = False,  # noqa: FBT001, FBT002 - as users type it
         *,
         timeout: float | None = None,
     ) -> JobState:
         """Start a job and return at once; given a job state, go on with that job.
 
-        `keep_alive` keeps it open for posts until its `close`. `timeout` seconds fail it, pauses not counted; the
+        `keep_alive` keeps it open for posts until its `close`; given neither an entry nor parameters, it waits for them.
+        `timeout` seconds fail it, pauses not counted; the
         flow's own by default. Raises what is wrong with the flow, the entry or the parameters before anything runs.
         """
         flow = self._flow(flow_or_name)
@@ -141,91 +139,85 @@ class Runtime:
             return job_state
         self._check_open("start a job")
         plan = plan_of(flow)
-        entries = self._entries(plan, entry_routine_id, entry_slot)
+        is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
+        entries = [] if is_fed_by_posts else self._entries(plan, entry_routine_id, entry_slot)
         payload = check_payload({} if entry_params is None else entry_params, f"the entry of the flow {flow.flow_id!r}")
-        data = JobData(job_id or uuid.uuid4().hex, flow.flow_id, is_kept_alive=keep_alive)
-        state = self._new_state(data)
-        with self._lock:
-            if data.job_id in self._jobs:
-                raise DuplicateJobError(data.job_id)
-        job = self._build(state, plan, timeout if timeout is not None else flow.timeout)
-        flow.note_job(state)
+        limit = checked_timeout(flow.timeout if timeout is None else timeout)
+        data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive)
+        state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
+        self._table.reserve(state)
+        try:
+            job = self._build(state, plan, limit)
+        except BaseException:
+            self._table.release(state)
+            raise
         at = self.dispatcher.clock.now()
         deliveries = tuple(
             Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
             for entry, lane in entries
         )
-        self._begin(job, deliveries)
+        self._begin(job, flow, deliveries)
         return state
 
     def resume_job(self, job: JobState | str) -> JobState:
         """Go on with a paused or failed job of this runtime, and return at once."""
-        state = self._state(job)
-        return self._resume(state, None)
+        return self._resume(self._state(job), None)
 
     def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
         self._check_open("resume a job")
-        if not state.is_resting or state.status not in {JobStatus.PAUSED, JobStatus.FAILED}:
-            remedy = "A job that runs goes on by itself." if not state.is_resting else "Start a new job."
-            if state.status is not JobStatus.PENDING:
-                raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
-        plan = self._plans[state.job_id] if flow is None else plan_of(flow)
+        if not state.is_resting:
+            raise JobFinishedError(state.job_id, state.status, "be resumed", "A job that runs goes on by itself.")
+        if state.status not in {JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED}:
+            raise JobFinishedError(state.job_id, state.status, "be resumed", "Start a new job.")
+        if flow is not None:
+            plan, timeout = plan_of(flow), flow.timeout
+        else:
+            assert state.live is not None, "a job that this runtime knows has run in it"
+            plan, timeout = state.live.plan, state.live.timeout
         check_fit(state.data, plan)
+        self._table.reserve(state)
         if state.status is JobStatus.FAILED:
             reset_attempts(state.data)
-        with self._lock:
-            known = self._jobs.get(state.job_id, state)
-        if known is not state and not known.is_resting:
-            raise DuplicateJobError(state.job_id)
-        timeout = self._timeouts.get(state.job_id) if flow is None else flow.timeout
-        job = self._build(state, plan, timeout)
-        if flow is not None:
-            flow.note_job(state)
-        self._begin(job, None)
+        self._begin(self._build(state, plan, timeout), flow, None)
         return state
 
     def reopen(self, state: JobState) -> bool:
         """Run a completed job again, to which a dead letter was given back; False after shutdown."""
-        if self._is_closed:
+        if self._is_closed or state.live is None:
             return False
-        self._begin(self._build(state, self._plans[state.job_id], self._timeouts.get(state.job_id)), None)
+        self._table.reserve(state)
+        self._begin(self._build(state, state.live.plan, state.live.timeout), None, None)
         return True
 
     def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
         context = contextvars.copy_context()
         context.run(CURRENT_STEP.set, None)
         context.run(TURN_DEPTH.set, 1)
-        self._plans[state.job_id] = plan
-        self._timeouts[state.job_id] = timeout
-        return Job(self, plan, state.data, state.view, job_state=state, context=context)
+        warn_of_concurrency(plan, self.options.thread_pool_size)
+        return Job(self, plan, state.data, state.view, job_state=state, context=context, timeout=timeout)
 
-    def _begin(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
+    def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
-            step.do_after_commit(lambda: self._begin_now(job, deliveries))
+            state: Any = job.job_state
+            step.do_after_commit(lambda: self._begin_now(job, flow, deliveries), lambda: self._table.release(state))
         else:
-            self._begin_now(job, deliveries)
+            self._begin_now(job, flow, deliveries)
 
-    def _begin_now(self, job: Job, deliveries: tuple[Delivery, ...] | None) -> None:
+    def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state
         assert isinstance(state, JobState)
         for routine in job.plan.routines:
-            routine.template.__dict__["_latest_state"] = _reader(weakref.ref(state), routine.id)
+            routine.template.__dict__["_latest_state"] = state_reader(state, routine.id)
+        if flow is not None:
+            flow.note_job(state)
         state.view.is_live = True
-        with self._lock:
-            self._jobs[state.job_id] = state
-            self._finished.pop(state.job_id, None)
-            self._running += 1
-            self._idle.clear()
         state.live = job
+        self._table.note_start(state)
         if state.output_handler is not None:
             self._outputs.attach(job.id, job.view, state.output_handler)
         with job.lock:
             job.begin(deliveries)
-
-    def _new_state(self, data: JobData) -> JobState:
-        view = JobView(data.job_id, self.options.max_history, self.options.max_outputs)
-        return JobState(data, view, self.codec)
 
     def _entries(self, plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
         chosen = plan.entries() if routine is None else [plan.routine(routine)]
@@ -234,14 +226,20 @@ class Runtime:
     def _flow(self, flow_or_name: FlowGraph | str) -> FlowGraph:
         if isinstance(flow_or_name, FlowGraph):
             return flow_or_name
+        if not isinstance(flow_or_name, str):
+            raise RuntimeOptionError("flow_or_name", flow_or_name, "Give a Flow, or the name of a registered one.")
         flows = self._flows if self._flows is not None else FlowRegistry.get_instance()
         return flows.get(flow_or_name)
 
     def _check_open(self, asked: str) -> None:
-        if self._is_forked:
-            raise RuntimeForkedError(asked)
+        self.check_process(asked)
         if self._is_closed:
             raise RuntimeClosedError(asked)
+
+    def check_process(self, asked: str) -> None:
+        """Raise RuntimeForkedError in a child of the process that this runtime belongs to."""
+        if self._is_forked:
+            raise RuntimeForkedError(asked)
 
     # Feeding
 
@@ -291,16 +289,15 @@ class Runtime:
 
     def get_job(self, job_id: str) -> JobState | None:
         """The job of that id; None if this runtime has none, or has let it go."""
-        with self._lock:
-            return self._jobs.get(job_id)
+        self.check_process("look up a job")
+        return self._table.get(job_id)
 
     def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
         """The jobs that this runtime knows, oldest first, of one status or flow if given."""
-        with self._lock:
-            jobs = list(self._jobs.values())
-        if status is not None:
-            status = JobStatus(status)
-        return [job for job in jobs if status in {None, job.status} and flow_id in {None, job.flow_id}]
+        self.check_process("list jobs")
+        if status is not None and status not in set(JobStatus):
+            raise RuntimeOptionError("status", status, f"Give one of {[known.value for known in JobStatus]!r}.")
+        return [job for job in self._table.all() if status in {None, job.status} and flow_id in {None, job.flow_id}]
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""
@@ -326,64 +323,63 @@ class Runtime:
 
     def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
         """Wait until every job rests; False after `timeout` seconds."""
-        if CURRENT_STEP.get() is not None:
-            raise WaitInStepError("of the runtime")
-        return self.dispatcher.wait_for(self._idle, timeout)
+        _check_outside_a_step("all jobs")
+        self.check_process("wait for jobs")
+        return self.dispatcher.wait_for(self._table.idle, timeout)
 
-    def shutdown(self, wait: bool = True, timeout: float | None = None) -> bool:
+    def shutdown(self, wait: bool = True, timeout: float | None = None) -> bool:  # noqa: FBT001, FBT002 - the issue's signature
         """Take no more jobs, close those that are kept alive, and wait for all to rest; then end the threads.
 
         What still runs after `timeout` seconds, or at once if `wait` is false, is paused where it stands: nothing of
-        it is lost, and its steps' late results are refused. False if some step still held its thread at the end.
+        it is lost, and its steps' late results are refused. It takes up to a second more for `on_stop` hooks and
+        outputs. False if some step still held its thread at the end, or outputs were left.
         """
-        if CURRENT_STEP.get() is not None:
-            raise WaitInStepError("of the runtime")
-        if self._is_forked:
-            raise RuntimeForkedError("be shut down")
+        _check_outside_a_step("all jobs")
+        self.check_process("be shut down")
         self._is_closed = True
         if self._exit_call is not None:
             self._exit_call.cancel()
-        jobs = [job for job in self.list_jobs() if not job.is_resting]
-        for job in jobs:
-            job.close()
+        running = [job.live for job in self._table.all() if job.live is not None and not job.is_resting]
+        for job in running:
+            control.close(job)
         if wait:
-            self.dispatcher.wait_for(self._idle, timeout)
+            self.dispatcher.wait_for(self._table.idle, timeout)
+        is_clean = self._halt([job for job in running if not job.rested.is_set()])
+        is_clean &= self._outputs.close(timeout if is_clean and wait else _GRACE)
+        is_clean &= self.dispatcher.shutdown(timeout=timeout if is_clean and wait else _GRACE)
+        return is_clean
+
+    def _halt(self, jobs: list[Job]) -> bool:
         for job in jobs:
-            if job.live is not None:
-                control.halt(job.live)
-        if not wait:
-            timeout = 0.0
-        self._outputs.close(timeout)
-        return self.dispatcher.shutdown(timeout=timeout)
+            for step in control.halt(job):
+                logger.warning(
+                    "A step of %r in job %r still runs after %.1f seconds; its result will be refused.",
+                    step.routine_id,
+                    step.job_id,
+                    step.seconds,
+                    extra=about(step.job_id, step.routine_id),
+                )
+        clock = self.dispatcher.clock
+        end = clock.monotonic() + _GRACE
+        for job in jobs:
+            self.dispatcher.wait_for(job.vacated, max(0.0, end - clock.monotonic()))
+            job.announce_rest(is_forced=True)
+        return all(job.vacated.is_set() for job in jobs)
 
     def _state(self, job: JobState | str) -> JobState:
         state = self.get_job(job if isinstance(job, str) else job.job_id)
         if state is None or (isinstance(job, JobState) and state is not job):
-            raise UnknownTargetError("job in this runtime named", job if isinstance(job, str) else job.job_id, ())
+            raise UnknownJobError(job if isinstance(job, str) else job.job_id)
         return state
 
     # For its jobs
-
-    def timeout_of(self, job: Job) -> float | None:
-        """Seconds that a job may run."""
-        return self._timeouts.get(job.id)
 
     def note_rest(self, job: Job) -> None:
         """A job's run has ended."""
         state = job.job_state
         assert isinstance(state, JobState)
-        is_finished = state.status in FINISHED
-        with self._lock:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
-            if is_finished:
-                self._finished[job.id] = None
-                if len(self._finished) > self.options.max_finished_jobs:
-                    oldest = next(iter(self._finished))
-                    del self._finished[oldest]
-                    for table in (self._jobs, self._plans, self._timeouts):
-                        table.pop(oldest, None)
+        self._outputs.note_rest(job.id)
+        self._table.note_rest(state)
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""
@@ -391,20 +387,18 @@ class Runtime:
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
-    if live.is_over:
-        logger.error("Job %r ended before a post of a step to %s.%s took effect.", live.id, routine, slot)
     control.try_post(live, routine, slot, values, key, is_bounded=False)
+    if live.is_over:
+        text = "Job %r had ended when a post of a step to %s.%s was to take effect."
+        logger.error(text, live.id, routine, slot, extra=about(live.id, routine))
+
+
+def _check_outside_a_step(what: str) -> None:
+    if CURRENT_STEP.get() is not None:
+        raise WaitInStepError(what)
 
 
 def _drain_at_exit(runtime: weakref.ref[Runtime]) -> None:
     living = runtime()
     if living is not None:
         living.shutdown(timeout=living.options.shutdown_timeout)
-
-
-def _reader(state: weakref.ref[JobState], routine_id: str) -> Any:
-    def read() -> dict[str, Any]:
-        job = state()
-        return {} if job is None else job.get_routine_state(routine_id, {})
-
-    return read

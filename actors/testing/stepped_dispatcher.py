@@ -71,6 +71,7 @@ class SteppedDispatcher:
         coroutine: Coroutine[Any, Any, object],
         on_done: Callable[[object, BaseException | None], None],
         /,
+        context: contextvars.Context | None = None,
     ) -> LoopTask:
         """Run `coroutine` on the virtual loop, an iteration a step."""
         if self._is_closed:
@@ -85,7 +86,7 @@ class SteppedDispatcher:
             except BaseException as defect:  # noqa: BLE001
                 self._defects.append(defect)
 
-        task = CoroutineRun(coroutine, report).start(self._loop)
+        task = CoroutineRun(coroutine, report, context).start(self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return LoopTask(task.cancel)

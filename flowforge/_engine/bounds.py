@@ -6,8 +6,9 @@ blocks. If all that could go on is held back, the smallest full bound is raised 
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
+
+from flowforge._engine.logs import about, logger
 
 if TYPE_CHECKING:
     from actors.mailbox import Lane
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from flowforge._engine.routine_actor import RoutineActor
 
 __all__ = ["note_popped", "note_put", "raise_a_bound"]
-
-logger = logging.getLogger("flowforge")
 
 
 def note_put(job: Job, worker: RoutineActor, lane_index: int) -> None:
@@ -61,9 +60,8 @@ def raise_a_bound(job: Job) -> bool:
     lane.set_bound(high * 2)
     lane.is_over = False
     job.raised_bounds += 1
-    logger.warning(
-        "Job %r could not go on with the bound of the slot %r; it is now %d messages.", job.id, name, high * 2
-    )
+    text = "Job %r could not go on with the bound of the slot %r; it is now %d messages."
+    logger.warning(text, job.id, name, high * 2, extra=about(job.id, name.partition(".")[0]))
     for worker in job.workers:
         for other, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
             if other is lane:

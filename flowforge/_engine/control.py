@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StillRunning",
     "cancel",
+    "check_can_pause",
     "check_payload",
     "close",
     "forget_waiter",
@@ -70,14 +71,19 @@ def new_message(data: JobData, payload: dict[str, Any], at: float, key: str | No
     return Message(number, data.job_id, "", payload, at, key=key)
 
 
+def check_can_pause(job: Job) -> None:
+    """Raise NoCursorError if a generator runs that could not be called again."""
+    with job.lock:
+        for worker in job.everyone():
+            if worker.lacks_cursor:
+                raise NoCursorError(worker.plan.id, "paused")
+
+
 def request_pause(job: Job, reason: str, checkpoint: Any) -> None:
     """Let running steps finish and no other start; the run ends with the last of them."""
     with job.lock:
         if job.is_over or job.is_pausing:
             return
-        for worker in job.everyone():
-            if worker.lacks_cursor:
-                raise NoCursorError(worker.plan.id, "paused")
         job.is_pausing = True
         job.pause_reason = reason
         job.data.checkpoint = checkpoint
@@ -188,11 +194,13 @@ def forget_waiter(job: Job, room: threading.Event) -> None:
         job.space_waiters = [waiter for waiter in job.space_waiters if waiter[2] is not room]
 
 
-def halt(job: Job) -> None:
-    """Pause the job where it stands: what running steps still do will be refused, their messages stay first."""
+def halt(job: Job) -> list[StillRunning]:
+    """Pause the job where it stands, and return the steps that still run: they will be refused, their messages stay."""
     with job.lock:
+        running = still_running(job)
         if not job.is_over:
             job.interrupt(JobStatus.PAUSED, "shutdown")
+        return running
 
 
 def without_attempts(message: Message) -> Message:

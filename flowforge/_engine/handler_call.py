@@ -65,7 +65,7 @@ def _run_async(worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], 
                 worker.note_end()
 
     context.run(CURRENT_STEP.set, step)
-    task = context.run(worker.job.dispatcher.run_async, coroutine, on_done)
+    task = worker.job.dispatcher.run_async(coroutine, on_done, context)
     with worker.job.lock:
         if step.is_open:
             worker.task = task

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Coroutine, Generator
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING
 
+from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActorBroke, Restart, StopDown
 from flowforge.error_texts import error_info
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from flowforge._engine.worker import Worker
 
 __all__ = ["run_hook", "tidy_up"]
-
-logger = logging.getLogger("flowforge")
 
 
 def run_hook(worker: Worker, order: object) -> bool:
@@ -26,34 +25,37 @@ def run_hook(worker: Worker, order: object) -> bool:
             if worker.has_start:
                 worker.mailbox.control.popleft()
     if not (worker.has_stop and worker.is_started if is_stop else worker.has_start):
-        _hook_done(worker, is_stop, None)
+        _hook_done(worker, None, is_stop=is_stop)
         return False
     try:
         context = worker.job.context.copy()
         result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
         if isinstance(result, Coroutine):
-            context.run(worker.job.dispatcher.run_async, result, lambda _, error: _hook_awaited(worker, is_stop, error))
+            worker.job.dispatcher.run_async(
+                result, lambda _, error: _hook_awaited(worker, error, is_stop=is_stop), context
+            )
             return True
     except BaseException as error:  # noqa: BLE001 - a hook that raises breaks this actor and nothing else
-        _hook_done(worker, is_stop, error)
+        _hook_done(worker, error, is_stop=is_stop)
         return False
-    _hook_done(worker, is_stop, None)
+    _hook_done(worker, None, is_stop=is_stop)
     return False
 
 
-def _hook_awaited(worker: Worker, is_stop: bool, error: BaseException | None) -> None:
-    _hook_done(worker, is_stop, error)
+def _hook_awaited(worker: Worker, error: BaseException | None, *, is_stop: bool) -> None:
+    _hook_done(worker, error, is_stop=is_stop)
     with worker.job.lock:
         worker.note_end()
 
 
-def _hook_done(worker: Worker, is_stop: bool, error: BaseException | None) -> None:
+def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) -> None:
     with worker.job.lock:
         if is_stop:
             worker.is_stopped = True
             worker.drop_stream()
             if error is not None:
-                logger.error("on_stop of %r in job %r raised.", worker.plan.id, worker.job.id, exc_info=error)
+                ids = (worker.plan.id, worker.job.id)
+                logger.error("on_stop of %r in job %r raised.", *ids, exc_info=error, extra=_ids(worker))
             worker.job.note_stopped()
         elif error is not None:
             info = error_info(error)
@@ -74,11 +76,20 @@ def tidy_up(worker: Worker) -> None:
             if isinstance(stream, Generator):
                 context.run(stream.close)
             else:
-                context.run(worker.job.dispatcher.run_async, stream.aclose(), _log_error)
-        except BaseException:
-            logger.exception("Closing a generator of %r in job %r raised.", worker.plan.id, worker.job.id)
+                worker.job.dispatcher.run_async(stream.aclose(), _log_error(worker), context)
+        except BaseException:  # noqa: BLE001 - a generator's own clean-up must not end the actor
+            ids = (worker.plan.id, worker.job.id)
+            logger.exception("Closing a generator of %r in job %r raised.", *ids, extra=_ids(worker))
 
 
-def _log_error(_result: object, error: BaseException | None) -> None:
-    if error is not None:
-        logger.error("Closing an async generator raised.", exc_info=error)
+def _ids(worker: Worker) -> Mapping[str, str | None]:
+    return about(worker.job.id, worker.plan.id)
+
+
+def _log_error(worker: Worker) -> Callable[[object, BaseException | None], None]:
+    def log(_result: object, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            extra = _ids(worker)
+            logger.error("Closing an async generator of %r raised.", worker.plan.id, exc_info=error, extra=extra)
+
+    return log

@@ -33,8 +33,8 @@ class JobHost(Protocol):
     records_per_look: int
     """How many records may wait before the supervisor is called to apply them."""
 
-    def timeout_of(self, job: Job) -> float | None:
-        """Seconds that the job may run, pauses not counted."""
+    def check_process(self, asked: str) -> None:
+        """Raise RuntimeForkedError in a child of the process that the runtime belongs to."""
         ...
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:

@@ -12,11 +12,11 @@ Guarantees:
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import Group
+from actors.errors import DispatcherClosedError
 from actors.supervision import RestartBudget
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
-logger = logging.getLogger("flowforge")
-
 
 class Job:
     """The live side of a job, from its start or resume until it rests.
@@ -71,6 +69,7 @@ class Job:
         *,
         job_state: object,
         context: contextvars.Context,
+        timeout: float | None,
     ) -> None:
         self.host = host
         self.dispatcher = host.dispatcher
@@ -82,6 +81,7 @@ class Job:
         self.view = view
         self.job_state = job_state
         self.context = context
+        self.timeout = timeout
         self.id = data.job_id
         self.shared = data.shared
         self.lock = threading.RLock()
@@ -99,6 +99,8 @@ class Job:
         self.to_stop: list[Worker] = []
         self.is_stopping = False
         self.rested = threading.Event()
+        self.vacated = threading.Event()
+        """Set when the run has ended and none of its actors has anything left to do, stopping included."""
         self.rest_listeners: list[Callable[[], None]] = []
         self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
         self.deadline: Timer | None = None
@@ -150,15 +152,14 @@ class Job:
         for routine, due in self.data.retries.items():
             wait_for_retry(self, self.workers[self.plan.by_id[routine].index], due)
         self.data.retries = {}
-        timeout = self.host.timeout_of(self)
-        if timeout is not None:
-            self.deadline = self.dispatcher.call_later(max(0.0, timeout - self.data.elapsed), self._time_out)
+        if self.timeout is not None:
+            self.deadline = self.dispatcher.call_later(max(0.0, self.timeout - self.data.elapsed), self._time_out)
         self.note_idle()
 
     def _time_out(self) -> None:
         with self.lock:
             if not self.is_over:
-                text = f"The job {self.id!r} took longer than its timeout of {self.host.timeout_of(self)!r} seconds."
+                text = f"The job {self.id!r} took longer than its timeout of {self.timeout!r} seconds."
                 self.interrupt(JobStatus.FAILED, "timeout", ErrorInfo("JobTimeoutError", text, ""))
 
     # The commit
@@ -186,8 +187,8 @@ class Job:
             write_shared(self.shared, change)
         if step.shared_log:
             self.data.shared_log.extend(step.shared_log)
-        if step.after_commit:
-            worker.after_commit.extend(step.after_commit)
+        for action, _ in step.after_commit:
+            worker.after_commit.append(action)
         if state:
             worker.note_state_changed()
         self.append(
@@ -267,7 +268,15 @@ class Job:
     def wake(self, actor: Schedulable) -> None:
         """Submit an actor that has become ready."""
         self.busy += 1
-        self.dispatcher.submit(actor)
+        self.submit(actor)
+
+    def submit(self, actor: Schedulable) -> None:
+        """Have an actor given a turn; once the run is over and its runtime has gone, there are no more turns."""
+        try:
+            self.dispatcher.submit(actor)
+        except DispatcherClosedError:
+            if not self.is_over:
+                raise
 
     def note_idle(self) -> None:
         """An actor has nothing to do for now; if no other has, decide what follows."""
@@ -350,10 +359,23 @@ class Job:
                 return
         listener()
 
-    def announce_rest(self) -> None:
-        """Called by the supervisor after a turn, without the lock: wake the waiters if the run has come to its end."""
+    def forget_listener(self, listener: Callable[[], None]) -> None:
+        """Called without the lock: the listener of `when_rested` is not to be called any more."""
         with self.lock:
-            if not self.is_over or self.is_stopping or self.rested.is_set() or self.view.inbox:
+            if listener in self.rest_listeners:
+                self.rest_listeners.remove(listener)
+
+    def announce_rest(self, *, is_forced: bool = False) -> None:
+        """Called by the supervisor after a turn, without the lock: wake the waiters if the run has come to its end.
+
+        Forced, by a runtime that gives no more turns, it does so in any case.
+        """
+        if is_forced:
+            self.view.catch_up()
+        with self.lock:
+            if not is_forced and (not self.is_over or self.is_stopping or self.view.inbox):
+                return
+            if self.rested.is_set():
                 return
             self.rested.set()
             listeners, self.rest_listeners = self.rest_listeners, []
@@ -369,3 +391,4 @@ class Job:
             for actor in self.everyone():
                 self.registry.unregister(actor.actor_ref)
             self.workers = []
+            self.vacated.set()

@@ -60,10 +60,21 @@ class RoutinePlan:
 class FlowPlan:
     """All routines of a flow, in topological order of the condensation of its graph."""
 
-    __slots__ = ("by_id", "error_handler", "flow_id", "is_isolated", "order", "routines", "timeout", "version")
+    __slots__ = (
+        "by_id",
+        "error_handler",
+        "flow_id",
+        "has_warned",
+        "is_isolated",
+        "order",
+        "routines",
+        "timeout",
+        "version",
+    )
 
     def __init__(self, flow: FlowGraph) -> None:
         self.flow_id = flow.flow_id
+        self.has_warned = False
         self.version = flow.version
         self.error_handler = flow.error_handler
         self.timeout = flow.timeout

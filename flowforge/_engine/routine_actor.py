@@ -62,7 +62,7 @@ class RoutineActor(Worker):
         """The call of a slot's handler with one message."""
         slot = self.plan.slots[lane]
         call = self.call_of(lane)
-        work = Work(slot.name, lane, (message,), call, message.payload)
+        work = Work(slot.name, lane, (message,), call=call, argument=message.payload)
         work.is_merged = slot.merge_strategy != "override" and not message.is_merged
         return work
 
@@ -127,7 +127,7 @@ class RoutineActor(Worker):
         slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
         self.last_activation = waiting.now
         name = next(iter(taken)) if len(taken) == 1 else "+".join(taken)
-        return Work(name, -1, messages, self.call_logic, (slot_data, dict(activation.message)), take)
+        return Work(name, -1, messages, call=self.call_logic, argument=(slot_data, dict(activation.message)), take=take)
 
     def _plan_check(self, waiting: SlotsWaiting) -> None:
         delay = self.policy.next_check(waiting)
@@ -149,7 +149,7 @@ class RoutineActor(Worker):
             return
         for lane, slot in enumerate(self.plan.slots):
             for message in tuple(self.mailbox.lanes[lane].items):
-                work = Work(slot.name, lane, (message,), ignore, None)
+                work = Work(slot.name, lane, (message,), call=ignore, argument=None)
                 give_up(self.job, self, work, "unmatched", None)
                 if self.job.is_over:
                     return

@@ -68,7 +68,7 @@ class Step:
         self.outputs: list[Output] | None = None
         self.shared: SharedBuffer | None = None
         self.shared_log: list[Any] | None = None
-        self.after_commit: list[Callable[[], None]] | None = None
+        self.after_commit: list[tuple[Callable[[], None], Callable[[], None] | None]] = []
         self.posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
         self._calls = 0
         self._random: random.Random | None = None
@@ -139,11 +139,13 @@ class Step:
             self.outputs = []
         self.outputs.append(output)
 
-    def do_after_commit(self, action: Callable[[], None]) -> None:
-        """Buffer an effect outside the job, such as the start of another; called once, when this step has committed."""
-        if self.after_commit is None:
-            self.after_commit = []
-        self.after_commit.append(action)
+    def do_after_commit(self, action: Callable[[], None], undo: Callable[[], None] | None = None) -> None:
+        """Buffer an effect outside the job, such as the start of another.
+
+        `action` is called once when this step has committed, without the job's lock and before another step of the
+        routine; `undo` if it will not commit.
+        """
+        self.after_commit.append((action, undo))
 
     def post(self, to: Destination, payload: dict[str, Any], key: str | None) -> None:
         """Buffer a message from outside for a slot of this step's own job."""

@@ -9,7 +9,6 @@ Guarantees:
 
 from __future__ import annotations
 
-import logging
 import random
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from actors.mailbox import Mailbox
 from actors.mailbox_actor import MailboxActor
 from actors.supervision import RestartBudget
 from flowforge._engine.failures import record_restart
+from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
 from flowforge.job_errors import NoCursorError
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JobSupervisor"]
 
-logger = logging.getLogger("flowforge")
 
 _STOP = ErrorHandler(ErrorStrategy.STOP)
 
@@ -74,7 +73,7 @@ class JobSupervisor(MailboxActor):
         with job.lock:
             if self.is_called or self.mailbox.control:
                 if self.mailbox.resume_turn():
-                    job.dispatcher.submit(self)
+                    job.submit(self)
                 return
             self.mailbox.rest_turn()
             job.note_idle()
@@ -107,7 +106,7 @@ class JobSupervisor(MailboxActor):
                 job.plan.routines[report.routine].id,
                 report.info.text,
                 decision.strategy.value,
-                extra={"job_id": job.id, "routine_id": job.plan.routines[report.routine].id},
+                extra=about(job.id, job.plan.routines[report.routine].id),
             )
             worker.order(ActOn(decision, report.info, report.epoch))
             return

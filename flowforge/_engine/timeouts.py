@@ -19,7 +19,7 @@ def time_out(worker: Worker, step: Step) -> None:
     with worker.job.lock:
         if worker.step is not step or not step.is_open:
             return
-        error = StepTimeoutError(worker.plan.id, worker.instance.step_timeout or 0.0, worker.task is None)
+        error = StepTimeoutError(worker.plan.id, worker.instance.step_timeout or 0.0, still_runs=worker.task is None)
         abandon(worker, step)
         ghost = Step(worker, step.work, step.epoch, step.started)
         ghost.error = error

@@ -10,12 +10,12 @@ Guarantees:
 from __future__ import annotations
 
 import copy
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from flowforge._engine.logs import about, logger
 from flowforge._engine.tracked_ops import apply
 from flowforge.execution_record import ExecutionRecord, execution_records
 from flowforge.execution_tracker import ExecutionTracker
@@ -32,9 +32,7 @@ from flowforge.records import (
     StepFailed,
 )
 
-__all__ = ["JobView", "RoutineStatus"]
-
-logger = logging.getLogger("flowforge")
+__all__ = ["JobView", "RoutineStatus", "added_states"]
 
 
 class RoutineStatus:
@@ -153,6 +151,7 @@ class JobView:
                 "Job %r has more than %d outputs; what exceeds the limit is counted and let go.",
                 self.job_id,
                 self.max_outputs,
+                extra=about(self.job_id),
             )
 
     def _job_moved(self, record: JobMoved) -> None:
@@ -169,7 +168,10 @@ class JobView:
             self.history_dropped += 1
             if self.history_dropped == 1:
                 logger.warning(
-                    "Job %r has more than %d records; the oldest leave its history.", self.job_id, self.max_history
+                    "Job %r has more than %d records; the oldest leave its history.",
+                    self.job_id,
+                    self.max_history,
+                    extra=about(self.job_id),
                 )
 
     def entries(self) -> list[ExecutionRecord]:
@@ -183,3 +185,14 @@ class JobView:
         if found is None:
             found = self.routines[routine_id] = RoutineStatus()
         return found
+
+
+def added_states(states: list[dict[str, Any]]) -> dict[str, Any]:
+    """The states of a routine's replicas as one: numbers are added, what is no number is gathered in a list."""
+    keys = dict.fromkeys(key for state in states for key in state)
+    gathered = {key: [state[key] for state in states if key in state] for key in keys}
+    return {key: sum(values) if _are_numbers(values) else values for key, values in gathered.items()}
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

@@ -18,6 +18,7 @@ class Work:
         slot: str,
         lane: int,
         messages: tuple[Message, ...],
+        *,
         call: Callable[[Any], Any],
         argument: Any,
         take: dict[int, int] | None = None,

@@ -12,7 +12,6 @@ Guarantees:
 from __future__ import annotations
 
 import contextvars
-import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from actors.mailbox_status import MailboxStatus
 from flowforge._engine.failures import act_on, record_failure, would_retry
 from flowforge._engine.handler_call import call_handler
 from flowforge._engine.hooks import run_hook, tidy_up
+from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import (
     ActOn,
     ActorBroke,
@@ -51,11 +51,9 @@ __all__ = ["Worker"]
 # What a turn does next when a commit left something to do without the lock, before another step may begin.
 _TIDY_UP = object()
 
-logger = logging.getLogger("flowforge")
-
 
 class Worker(MailboxActor):
-    """What the two kinds of workers share: the turn, the step, the answer to errors; abstract in where work comes from."""
+    """The turn, the step and the answer to errors; where work comes from is the matter of two subclasses."""
 
     inbox_lane = None
 
@@ -155,7 +153,7 @@ class Worker(MailboxActor):
     # The turn
 
     def run_turn(self, limits: TurnLimits) -> None:
-        """Take orders and steps until the limits are reached or nothing is left to do; called by the dispatcher only."""
+        """Take orders and steps until the limits are reached or nothing is left; called by the dispatcher only."""
         try:
             self._run_steps(limits)
         except BaseException as error:  # noqa: BLE001 - a defect outside of handlers is the supervisor's to answer
@@ -226,7 +224,7 @@ class Worker(MailboxActor):
     def requeue(self) -> None:
         """Have another turn; with the job's lock held."""
         if self.mailbox.resume_turn():
-            self.job.dispatcher.submit(self)
+            self.job.submit(self)
 
     def _await_end(self) -> None:
         self.mailbox.suspend_turn()
@@ -243,7 +241,8 @@ class Worker(MailboxActor):
 
     def _break(self, error: BaseException) -> None:
         info = error_info(error)
-        logger.error("The actor of %r in job %r broke.", self.plan.id, self.job.id, exc_info=error)
+        extra = about(self.job.id, self.plan.id)
+        logger.error("The actor of %r in job %r broke.", self.plan.id, self.job.id, exc_info=error, extra=extra)
         self.rollback()
         self.suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
         if self.mailbox.status is MailboxStatus.RUNNING:
@@ -269,6 +268,12 @@ class Worker(MailboxActor):
             self.has_begun = False
             self.tracked.rollback()
 
+    def refuse(self, step: Step) -> None:
+        """Put back all that a step did; with the job's lock held."""
+        self.rollback()
+        self.drop_stream()
+        self.after_commit.extend(undo for _, undo in step.after_commit if undo is not None)
+
     def settle(self, step: Step) -> None:
         """Commit a step that has ended, or put everything back; with the job's lock held."""
         job = self.job
@@ -278,8 +283,7 @@ class Worker(MailboxActor):
             self.timer = None
         if step.epoch != job.epoch or job.is_over:
             job.stuck.pop(step, None)
-            self.rollback()
-            self.drop_stream()
+            self.refuse(step)
             return
         if step.error is None:
             try:
@@ -296,8 +300,7 @@ class Worker(MailboxActor):
 
     def fail_step(self, step: Step, error: BaseException) -> None:
         job, work = self.job, step.work
-        self.rollback()
-        self.drop_stream()
+        self.refuse(step)
         if self.lacks_cursor and would_retry(job, self, error, work.messages[0].attempt + 1):
             refusal = NoCursorError(self.plan.id, "retried")
             refusal.__cause__ = error

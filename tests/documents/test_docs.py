@@ -57,13 +57,3 @@ def test_links_in_a_page_lead_to_files(page: Path) -> None:
 
 def test_a_wrong_answer_in_a_page_is_found() -> None:
     assert "Expected:\n    3\nGot:\n    2\n" in run_block(">>> 1 + 1\n3\n", 0, "page", {})
-
-
-def test_a_guide_prints_what_a_full_slot_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    page = ROOT / "docs" / "guides" / "concurrency.md"
-    names: dict[str, Any] = {"__name__": name_of(page)}
-
-    for code, line in blocks(page):
-        run_block(code, line, name_of(page), names)
-
-    assert capsys.readouterr().out == "slow.work holds 2\n"

@@ -139,8 +139,8 @@ def test_an_async_generator_without_a_cursor_is_not_retried(run: Run, chain: Cha
     assert job.error.type == NoCursorError.__name__
 
 
-def test_an_async_generator_given_up_is_closed(run: Run, chain: Chain) -> None:
-    closed: list[str] = []
+def test_an_async_generator_given_up_is_closed(runtime: Runtime, chain: Chain) -> None:
+    closed = threading.Event()
 
     async def tidy(self: Routine) -> AsyncIterator[None]:
         try:
@@ -148,13 +148,13 @@ def test_an_async_generator_given_up_is_closed(run: Run, chain: Chain) -> None:
             self.state["bad"] = object()
             yield
         finally:
-            closed.append("closed")
+            closed.set()
 
-    def last(self: Routine) -> None: ...
+    job = runtime.exec(chain(tidy))
 
-    job = run(chain(tidy, last))
-
-    assert (job.status, closed) == ("failed", ["closed"])
+    assert runtime.dispatcher.wait_for(closed, 30)
+    assert job.wait(30)
+    assert job.status == "failed"
 
 
 def test_an_async_logic_gets_its_activation(run: Run, chain: Chain) -> None:

@@ -14,7 +14,7 @@ from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 
-__all__ = ["Kind", "found_in", "kinds"]
+__all__ = ["Kind", "found_in", "kinds", "torn_counts"]
 
 Seen = Counter[tuple[str, tuple[tuple[str, Any], ...]]]
 """How often each payload was seen in each place: `a.out`, or `dead a.input`."""
@@ -62,6 +62,15 @@ def found_in(job: JobState) -> Seen:
         for slot, message in zip(letter.slots, letter.messages, strict=True):
             found += seen(f"dead {letter.routine}.{slot}", message.payload)
     return found
+
+
+def torn_counts(kind: Kind, job: JobState) -> list[tuple[str, int, int]]:
+    """Figures that each step of a worker changes together, and that yet differ."""
+    workers = [name for name, routine in kind.flow.routines.items() if isinstance(routine, Worker)]
+    passed = {name: int(job.get_routine_state(name, {}).get("passed", 0)) for name in workers}
+    pairs = [("shared data", sum(passed.values()), int(job.shared_data.get("passed", 0)))]
+    pairs += [(name, passed[name], len(job.outputs.get(f"{name}.out", []))) for name in workers if name == "last"]
+    return [(name, one, other) for name, one, other in pairs if one != other]
 
 
 class Numbers(Routine):
@@ -116,7 +125,7 @@ class Worker(Routine):
         self.pause = pause
         self.define_slot("input", handler=self.work)
         self.define_event("out", ["x"])
-        self.state["log"] = []
+        self.state["passed"] = 0
 
     def work(self, x: int) -> Any:
         if self.pause:
@@ -125,7 +134,7 @@ class Worker(Routine):
 
     def finish(self, x: int) -> None:
         """What must not show if the step fails comes before it does."""
-        self.state["log"] = [*self.state["log"][-5:], x]
+        self.state["passed"] += 1
         self.emit("out", x=x)
         self.job_state.shared_data.add("passed", 1)
         if self.is_broken(x):

@@ -18,7 +18,7 @@ from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
 from flowforge.runtime import Runtime
-from tests.stress.soak_flow import Kind, found_in, kinds
+from tests.stress.soak_flow import Kind, found_in, kinds, torn_counts
 
 pytestmark = pytest.mark.stress
 
@@ -51,7 +51,7 @@ class Tally:
     messages: int = 0
     dead_letters: int = 0
     faults: list[str] = field(default_factory=list)
-    """Messages lost, doubled or out of order, each with its job."""
+    """Messages lost, doubled or out of order, and steps of which a half took effect, each with its job."""
     looks: list[tuple[float, int]] = field(default_factory=list)
     """Instants and the bytes held at each."""
 
@@ -71,6 +71,7 @@ class Tally:
         expected, found = run.kind.expected(run.numbers), found_in(job)
         problems = {"doubled": found - expected, "lost": expected - found if is_complete else Counter()}
         self.faults += [f"{what} in {job}: {which}" for what, which in problems.items() if which]
+        self.faults += [f"torn in {job}: {torn}" for torn in torn_counts(run.kind, job)]
         if run.kind.in_order is not None:
             shown = [payload["x"] for payload in job.outputs.get(run.kind.in_order, [])]
             if shown != sorted(shown):
@@ -148,7 +149,8 @@ class Soak:
 
     def feed(self, run: Run, at_most: int = 20) -> None:
         """Post some of the numbers, each twice under one key, and close after the last."""
-        if not run.kind.is_fed or run.job.is_resting:
+        # A job that was cancelled takes no posts, though a step of it may still run.
+        if not run.kind.is_fed or run.job.status is not JobStatus.RUNNING:
             return
         for x in run.numbers[run.posted : run.posted + at_most]:
             for _ in range(2):

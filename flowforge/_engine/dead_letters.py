@@ -1,0 +1,55 @@
+"""Dead letters of a job, live or at rest: given another try, or thrown away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowforge._engine import control
+from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError
+from flowforge.job_status import JobStatus
+from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
+
+if TYPE_CHECKING:
+    from flowforge._engine.job_data import DeadLetter
+    from flowforge.job_state import JobState
+
+__all__ = ["purge_letter", "requeue_letter"]
+
+
+def requeue_letter(job_state: JobState, letter_id: str) -> None:
+    """Put a letter's messages back into their slots, and let a completed job go on."""
+    with job_state.control_lock:
+        letter = _letter(job_state, letter_id)
+        live, status = job_state.live, job_state.status
+        if live is not None and not live.is_over:
+            control.requeue(live, letter)
+            return
+        if status is JobStatus.CANCELLED:
+            raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
+        del job_state.data.dead_letters[letter_id]
+        deliveries = control.letter_deliveries(letter)
+        job_state.append_at_rest(DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
+        for delivery in deliveries:
+            job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
+    if status is JobStatus.COMPLETED and (live is None or not live.host.reopen(job_state)):
+        with job_state.control_lock:
+            reason = "A dead letter was requeued."
+            job_state.append_at_rest(JobMoved, status=JobStatus.PAUSED.value, reason=reason)
+
+
+def purge_letter(job_state: JobState, letter_id: str) -> None:
+    """Throw a letter away."""
+    with job_state.control_lock:
+        letter = _letter(job_state, letter_id)
+        live = job_state.live
+        if live is not None and not live.is_over:
+            control.purge(live, letter)
+        else:
+            del job_state.data.dead_letters[letter_id]
+            job_state.append_at_rest(DeadLetterPurged, letter=letter_id)
+
+
+def _letter(job_state: JobState, letter_id: str) -> DeadLetter:
+    if letter_id not in job_state.data.dead_letters:
+        raise DeadLetterNotFoundError(letter_id, job_state.job_id)
+    return job_state.data.dead_letters[letter_id]

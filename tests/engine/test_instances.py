@@ -1,0 +1,179 @@
+"""The routine that a user adds is a template; each job gets an instance of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flowforge.activation_policies import batch_size_policy
+from flowforge.error_handler import ErrorHandler
+from flowforge.flow import Flow
+from flowforge.job_state import JobState
+from flowforge.routine import Routine
+from flowforge.runtime import Runtime
+
+Run = Callable[..., JobState]
+
+
+class Tool(Routine):
+    """Tells what it is made of."""
+
+    def __init__(self, size: int, *, client: Any = None) -> None:
+        super().__init__()
+        self.size = size
+        self.client = client
+        self.items: list[int] = []
+        self.define_slot("input", handler=self.work)
+        self.define_event("out")
+
+    def work(self, n: int = 0) -> None:
+        self.items.append(n)
+        self.emit("out", size=self.size, items=list(self.items), unit=self.get_config("unit"))
+
+
+def flow_of(routine: Routine, **options: Any) -> Flow:
+    flow = Flow("flow", **options)
+    flow.add_routine(routine, "a")
+    return flow
+
+
+def test_an_instance_is_built_with_the_templates_arguments(run: Run) -> None:
+    job = run(flow_of(Tool(3)))
+
+    assert job.outputs["a.out"][0]["size"] == 3
+
+
+def test_what_the_constructor_makes_belongs_to_one_job(run: Run) -> None:
+    template = Tool(3)
+    flow = flow_of(template)
+
+    items = [run(flow, n=n).outputs["a.out"][0]["items"] for n in (1, 2)]
+
+    assert items == [[1], [2]]
+    assert template.items == []
+
+
+def test_objects_given_from_outside_are_shared_by_reference(run: Run) -> None:
+    client: list[int] = []
+
+    class Calling(Tool):
+        def work(self, n: int = 0) -> None:
+            self.client.append(n)
+
+    flow = flow_of(Calling(1, client=client))
+    for n in (1, 2):
+        run(flow, n=n)
+
+    assert client == [1, 2]
+
+
+def test_an_attribute_set_on_the_template_reaches_the_instance(run: Run) -> None:
+    template = Tool(3)
+    template.size = 4
+
+    assert run(flow_of(template)).outputs["a.out"][0]["size"] == 4
+
+
+def test_config_set_on_the_template_reaches_the_instance(run: Run) -> None:
+    template = Tool(3)
+    template.set_config(unit="m")
+
+    assert run(flow_of(template)).outputs["a.out"][0]["unit"] == "m"
+
+
+def test_what_is_set_between_two_jobs_counts_for_the_second(run: Run) -> None:
+    template = Tool(3)
+    flow = flow_of(template)
+    first = run(flow)
+    template.set_config(unit="km")
+    second = run(flow)
+
+    assert [job.outputs["a.out"][0]["unit"] for job in (first, second)] == [None, "km"]
+
+
+def test_slots_and_events_added_to_the_template_reach_the_instance(runtime: Runtime) -> None:
+    template = Tool(3)
+    template.define_event("late")
+    template.define_slot("second", handler=lambda: template.emit("late", n=1))
+
+    job = runtime.exec(flow_of(template), "a", {}, "second")
+    job.wait(30)
+
+    assert job.outputs == {"a.late": [{"n": 1}]}
+
+
+def test_logic_and_policy_set_on_the_template_reach_the_instance(run: Run) -> None:
+    class Gathering(Tool):
+        def gather(self, slot_data: Any, message: Any, job_state: Any) -> None:
+            self.emit("out", is_template=self is template, policy=message["policy"])
+
+    template = Gathering(3)
+    template.set_logic(template.gather)
+    template.set_activation_policy(batch_size_policy(2))
+
+    assert run(flow_of(template)).outputs["a.out"] == [{"is_template": False, "policy": "batch_size"}]
+
+
+def test_the_error_handler_set_on_the_template_reaches_the_instance(run: Run) -> None:
+    template = Tool(3)
+    template.define_slot("trigger", handler=lambda: 1 / 0)
+    template.set_error_handler(ErrorHandler("skip"))
+
+    assert run(flow_of(template)).status == "completed"
+
+
+def test_the_instance_knows_its_id_and_its_job(run: Run) -> None:
+    template = Tool(3)
+    template.define_slot(
+        "trigger", handler=lambda: template.emit("out", ids=[template.routine_id, template.job_state.job_id])
+    )
+
+    job = run(flow_of(template))
+
+    assert job.outputs["a.out"] == [{"ids": ["a", job.job_id]}]
+
+
+def test_subclasses_that_count_their_instances_see_one_per_job(run: Run) -> None:
+    built: list[Routine] = []
+
+    class Counting(Tool):
+        def __init__(self) -> None:
+            super().__init__(0)
+            built.append(self)
+
+    flow = flow_of(Counting())
+    run(flow)
+    run(flow)
+
+    assert len(built) == 3
+
+
+def test_a_constructor_that_raises_later_fails_the_exec_and_no_job_exists(runtime: Runtime) -> None:
+    broken: list[int] = []
+
+    class Fragile(Tool):
+        def __init__(self) -> None:
+            super().__init__(0)
+            if broken:
+                raise ConnectionError("no client")
+
+    flow = flow_of(Fragile())
+    broken.append(1)
+    raised = _raised(lambda: runtime.exec(flow, job_id="one"))
+
+    assert isinstance(raised, ConnectionError)
+    assert runtime.get_job("one") is None
+    assert runtime.wait_until_all_jobs_finished(1)
+
+
+def _raised(action: Callable[[], Any]) -> BaseException | None:
+    try:
+        action()
+    except ConnectionError as error:
+        return error
+    return None
+
+
+def test_state_written_on_the_template_is_no_part_of_any_job(run: Run) -> None:
+    template = Tool(3)
+    template.set_stat("n", 1)
+
+    assert run(flow_of(template)).get_routine_state("a") == {}

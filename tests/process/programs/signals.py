@@ -1,0 +1,78 @@
+"""Waits in the main thread for a job that does not end by itself, while signals come; the argument says what happens."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+from flowforge import Flow, Routine, Runtime
+
+WHAT = sys.argv[1]
+SIGNALS = [number for number in signal.valid_signals() if number not in {signal.SIGKILL, signal.SIGSTOP}]
+
+
+class Idle(Routine):
+    """Takes what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.define_slot("input", handler=lambda: None)
+
+
+def hear(number: int, frame: FrameType | None) -> None:
+    print(signal.Signals(number).name, threading.current_thread().name, flush=True)
+    if number == signal.SIGUSR2:
+        job.close()
+
+
+def wait_and_hear() -> None:
+    """Two signals come while the main thread waits; the second one lets the job end."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, hear)
+    print("ready", flush=True)
+    print("waited", job.wait(), flush=True)
+
+
+def wait_for_interrupt() -> None:
+    """Ctrl-C ends the wait and not the job."""
+    print("ready", flush=True)
+    try:
+        job.wait()
+    except KeyboardInterrupt:
+        print("interrupted", job.status, flush=True)
+    job.close()
+    print("waited", job.wait(), flush=True)
+
+
+def use_in_handlers() -> None:
+    """A signal handler uses the runtime that the main thread is using at that moment."""
+    heard = 0
+
+    def use(*_: object) -> None:
+        nonlocal heard
+        heard += 1
+        runtime.list_jobs()
+        runtime.get_job(job.job_id)
+        runtime.statistics()
+        assert job.status == "running"
+
+    signal.signal(signal.SIGALRM, use)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    while heard < 300:
+        runtime.list_jobs()
+        runtime.get_job(job.job_id)
+        runtime.post(job, "idle", "input", {}, timeout=1.0)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    job.close()
+    print("waited", job.wait(5.0), flush=True)
+
+
+before = {number: signal.getsignal(number) for number in SIGNALS}
+runtime = Runtime(2)
+flow = Flow("flow")
+flow.add_routine(Idle(), "idle")
+job = runtime.exec(flow, keep_alive=True)
+print("installed", [number for number in SIGNALS if signal.getsignal(number) != before[number]], flush=True)
+{"hear": wait_and_hear, "interrupt": wait_for_interrupt, "use": use_in_handlers}[WHAT]()
+runtime.shutdown()
+print("installed", [n for n in SIGNALS if n not in {10, 12, 14} and signal.getsignal(n) != before[n]], flush=True)
