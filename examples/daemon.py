@@ -11,8 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from flowforge import CallbackOutputHandler, Flow, JobState, Routine, Runtime
-from flowforge.job_errors import JobFinishedError
+from flowforge import CallbackOutputHandler, Flow, JobFinishedError, JobState, Routine, Runtime
 
 STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -22,8 +21,6 @@ class CountWords(Routine):
 
     def __init__(self) -> None:
         super().__init__()
-        # What a new job is entered by; all else is posted.
-        self.define_slot("trigger", handler=lambda: None)
         self.define_slot("line", handler=self.count)
         self.state.update(lines=0, words=0)
 

@@ -18,6 +18,8 @@ from flowforge.execution_record import ExecutionRecord
 from flowforge.execution_tracker import ExecutionTracker, FlowStatistics, RoutineStatistics
 from flowforge.flow import Flow
 from flowforge.flow_registry import FlowRegistry
+from flowforge.graph_errors import FlowValidationError
+from flowforge.job_errors import JobFinishedError, JobStateFileError, NoCursorError, SlotQueueFullError
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
@@ -31,6 +33,9 @@ from flowforge.output_handler import (
 from flowforge.routine import Routine, Routine2
 from flowforge.runtime import Runtime
 from flowforge.slot import Slot
+from flowforge.stores.codec import Codec
+from flowforge.stores.codec_errors import UnencodableValueError
+from flowforge.stores.codec_types import payload
 
 __all__ = [
     # Building flows
@@ -58,7 +63,6 @@ __all__ = [
     # What to do about errors
     "ErrorHandler",
     "ErrorStrategy",
-    "FlowForgeError",
     # Looking at jobs
     "ExecutionRecord",
     "ExecutionTracker",
@@ -70,4 +74,15 @@ __all__ = [
     "CallbackOutputHandler",
     "LoggingOutputHandler",
     "QueueOutputHandler",
+    # What state and payloads may be
+    "Codec",
+    "payload",
+    # Errors that programs answer; others are where they are raised
+    "FlowForgeError",
+    "FlowValidationError",
+    "JobFinishedError",
+    "JobStateFileError",
+    "NoCursorError",
+    "SlotQueueFullError",
+    "UnencodableValueError",
 ]

@@ -376,6 +376,7 @@ class JobState:
         if self.live is not None:
             self.live.host.log.append(self.job_id, record)
         self.view.inbox.append(record)
+        self.view.catch_up()
 
     def _live(self, asked: str) -> Job | None:
         if self.live is not None:

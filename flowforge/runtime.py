@@ -129,9 +129,9 @@ class Runtime:
     ) -> JobState:
         """Start a job and return at once; given a job state, go on with that job.
 
-        `keep_alive` keeps it open for posts until its `close`; given neither an entry nor parameters, it waits for them.
-        `timeout` seconds fail it, pauses not counted; the
-        flow's own by default. Raises what is wrong with the flow, the entry or the parameters before anything runs.
+        `keep_alive` keeps it open for posts until its `close`; without an entry and parameters it waits for the first.
+        `timeout` seconds fail it, pauses not counted; the flow's own by default. Raises what is wrong with the flow,
+        the entry or the parameters before anything runs.
         """
         flow = self._flow(flow_or_name)
         if job_state is not None:
@@ -282,8 +282,6 @@ class Runtime:
                 plan = live.plan.routine(routine)
                 limit = plan.slots[plan.entry_lane(slot)].max_queue_length
                 raise SlotQueueFullError(f"{routine}.{slot}", limit, timeout or 0.0)
-            if live.is_over:
-                raise JobFinishedError(state.job_id, state.status, "take a post", "Resume it first.")
 
     # Looking
 
@@ -387,10 +385,11 @@ class Runtime:
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
-    control.try_post(live, routine, slot, values, key, is_bounded=False)
-    if live.is_over:
+    try:
+        control.try_post(live, routine, slot, values, key, is_bounded=False)
+    except JobFinishedError:
         text = "Job %r had ended when a post of a step to %s.%s was to take effect."
-        logger.error(text, live.id, routine, slot, extra=about(live.id, routine))
+        logger.exception(text, live.id, routine, slot, extra=about(live.id, routine))
 
 
 def _check_outside_a_step(what: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest
 from flowforge._engine.timeouts import abandon
-from flowforge.job_errors import NoCursorError, PayloadTypeError
+from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     DeadLetterPurged,
@@ -136,13 +136,18 @@ def try_post(
 ) -> threading.Event | None:
     """Put a message from outside into a slot, once for each key.
 
-    If the slot is full, nothing is put, and the event that is returned is set when there may be room.
+    If the slot is full, nothing is put, and the event that is returned is set when there may be room. JobFinishedError
+    if the job has ended.
     """
     plan = job.plan.routine(routine)
     lane = plan.entry_lane(slot)
     with job.lock:
         data = job.data
-        if job.is_over or (key is not None and key in data.keys):
+        if job.is_over:
+            job.view.catch_up()
+            remedy = "Start it with keep_alive=True, or resume it."
+            raise JobFinishedError(job.id, job.view.status, "take a post", remedy)
+        if key is not None and key in data.keys:
             return None
         waiting = job.workers[plan.index].mailbox.lanes[lane]
         if is_bounded and len(waiting.items) >= plan.slots[lane].max_queue_length:

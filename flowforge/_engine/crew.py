@@ -10,7 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
 from flowforge._engine.routine_actor import RoutineActor, with_counts
@@ -157,10 +157,3 @@ class Replica(Worker):
 
     def note_given_up(self) -> None:
         self.crew.advance()
-
-    def adopt(self, instance: Any) -> None:
-        super().adopt(instance)
-        if getattr(self, "work", None) is not None:
-            work = self.work
-            assert work is not None
-            work.call = self.call_of(work.lane) if work.take is None else self.call_logic

@@ -59,8 +59,8 @@ def _run_async(worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], 
         step.is_final = not isinstance(worker.stream, AsyncGenerator) or result is True
         worker.end(step)
         with worker.job.lock:
-            worker.task = None
             if not step.is_abandoned:
+                worker.task = None
                 worker.unfinished = step
                 worker.note_end()
 

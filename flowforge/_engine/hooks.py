@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 from flowforge._engine.logs import about, logger
@@ -52,7 +51,6 @@ def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) ->
     with worker.job.lock:
         if is_stop:
             worker.is_stopped = True
-            worker.drop_stream()
             if error is not None:
                 ids = (worker.plan.id, worker.job.id)
                 logger.error("on_stop of %r in job %r raised.", *ids, exc_info=error, extra=_ids(worker))
@@ -65,31 +63,34 @@ def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) ->
             worker.release()
 
 
-def tidy_up(worker: Worker) -> None:
-    """Do what has to wait until the lock is not held."""
+def tidy_up(worker: Worker) -> bool:
+    """Do what has to wait until the lock is not held; True when it goes on as a coroutine."""
     actions, worker.after_commit = worker.after_commit, []
     for action in actions:
         action()
     while worker.stale_streams:
         stream, context = worker.stale_streams.pop()
+        if isinstance(stream, AsyncGenerator):
+            worker.job.dispatcher.run_async(stream.aclose(), _when_closed(worker), context)
+            return True
         try:
-            if isinstance(stream, Generator):
-                context.run(stream.close)
-            else:
-                worker.job.dispatcher.run_async(stream.aclose(), _log_error(worker), context)
+            context.run(stream.close)
         except BaseException:  # noqa: BLE001 - a generator's own clean-up must not end the actor
             ids = (worker.plan.id, worker.job.id)
             logger.exception("Closing a generator of %r in job %r raised.", *ids, extra=_ids(worker))
+    return False
+
+
+def _when_closed(worker: Worker) -> Callable[[object, BaseException | None], None]:
+    def note(_result: object, error: BaseException | None) -> None:
+        if error is not None:
+            ids = (worker.plan.id, worker.job.id)
+            logger.error("Closing a generator of %r in job %r raised.", *ids, exc_info=error, extra=_ids(worker))
+        with worker.job.lock:
+            worker.note_end()
+
+    return note
 
 
 def _ids(worker: Worker) -> Mapping[str, str | None]:
     return about(worker.job.id, worker.plan.id)
-
-
-def _log_error(worker: Worker) -> Callable[[object, BaseException | None], None]:
-    def log(_result: object, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            extra = _ids(worker)
-            logger.error("Closing an async generator of %r raised.", worker.plan.id, exc_info=error, extra=extra)
-
-    return log

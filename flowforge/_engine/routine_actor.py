@@ -85,7 +85,7 @@ class RoutineActor(Worker):
         gathered = self.tracked.root["merged"]
         old = gathered.get(slot.name)
         if work.messages[0].progress and old is not None:
-            return dict(old)
+            return plain_copy(old)
         if slot.merge_strategy != "append":
             gathered[slot.name] = slot.merge(None if old is None else plain_copy(old), payload)
         elif old is None:
@@ -93,8 +93,8 @@ class RoutineActor(Worker):
         else:
             for key, value in payload.items():
                 old.setdefault(key, []).append(value)
-        self.has_containers = True
-        return dict(gathered[slot.name])
+        # A copy: the handler may keep what it is given, and what is merged goes on growing.
+        return plain_copy(gathered[slot.name])
 
     def store_pending(self, data: JobData) -> None:
         """Leave what waits, and when a retry is due, as data."""

@@ -47,6 +47,7 @@ class Step:
         "shared",
         "shared_log",
         "started",
+        "state",
         "work",
         "worker",
     )
@@ -56,6 +57,8 @@ class Step:
         self.work = work
         self.epoch = epoch
         self.started = started
+        # Kept here, so that a step that was abandoned cannot reach the state of the attempt after it.
+        self.state: dict[str, Any] = worker.user_state
         self.ended = started
         self.began = worker.job.clock.now()
         self.is_open = True
@@ -74,11 +77,6 @@ class Step:
         self._random: random.Random | None = None
 
     # What a handler reaches through its routine
-
-    @property
-    def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = self.worker.user_state
-        return state
 
     @property
     def job_state(self) -> Any:

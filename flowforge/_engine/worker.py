@@ -159,8 +159,6 @@ class Worker(MailboxActor):
         except BaseException as error:  # noqa: BLE001 - a defect outside of handlers is the supervisor's to answer
             with self.job.lock:
                 self._break(error)
-        while self.stale_streams or self.after_commit:
-            tidy_up(self)
 
     def _run_steps(self, limits: TurnLimits) -> None:
         job = self.job
@@ -174,8 +172,7 @@ class Worker(MailboxActor):
         while item is not None:
             is_step = isinstance(item, Step)
             if item is _TIDY_UP:
-                tidy_up(self)
-                is_pending = False
+                is_pending = tidy_up(self)
             else:
                 is_pending = call_handler(self, item) if is_step else run_hook(self, item)
             left -= 1
@@ -205,21 +202,34 @@ class Worker(MailboxActor):
         if self.unfinished is not None:
             step, self.unfinished = self.unfinished, None
             self.settle(step)
+        if self.stream is not None and mailbox.control and isinstance(mailbox.control[0], StopDown):
+            # What a generator's own clean-up uses is there until `on_stop` closes it.
+            self.drop_stream()
         if self.after_commit or self.stale_streams:
             return _TIDY_UP
-        while mailbox.control:
-            order = mailbox.control.popleft()
+        item = self._next_hook() or self._next_step()
+        if item is None:
+            mailbox.rest_turn()
+            self.job.note_idle()
+        return item
+
+    def _next_hook(self) -> object:
+        control = self.mailbox.control
+        while control:
+            order = control.popleft()
             if isinstance(order, StartUp | StopDown | Restart):
                 return order
             self._obey_order(order)
-        if not mailbox.holds and not self.is_stopped and not self.job.is_over:
-            work = self.available_work()
-            if work is not None:
-                self.work = work
-                return self.begin_step(work)
-        mailbox.rest_turn()
-        self.job.note_idle()
         return None
+
+    def _next_step(self) -> Step | None:
+        if self.mailbox.holds or self.is_stopped or self.job.is_over:
+            return None
+        work = self.available_work()
+        if work is None:
+            return None
+        self.work = work
+        return self.begin_step(work)
 
     def requeue(self) -> None:
         """Have another turn; with the job's lock held."""
@@ -320,6 +330,9 @@ class Worker(MailboxActor):
     def renew(self) -> None:
         """Take a fresh instance with the committed state; its `on_start` is run before the next step."""
         self.adopt(self.job.new_instance(self.plan, self.replica))
+        work = self.work
+        if work is not None:
+            work.call = self.call_of(work.lane) if work.take is None else self.call_logic
         self.is_started = not self.has_start
         if self.has_start:
             self.mailbox.control.appendleft(StartUp())

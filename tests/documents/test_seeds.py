@@ -91,9 +91,9 @@ def _registry() -> Iterator[None]:
 
 
 def paused_job(flow: Flow) -> JobState:
-    """A job of `flow` whose first step asked for a pause, and whose second message waits."""
+    """A job of `flow` that was paused after, or before, its only step."""
     with Runtime(thread_pool_size=1) as runtime:
-        job_state = runtime.exec(flow, keep_alive=True)
+        job_state = runtime.exec(flow, entry_params={}, keep_alive=True)
         runtime.pause_job(job_state, reason="To be saved")
     return job_state
 

@@ -230,7 +230,7 @@ def test_a_wait_that_times_out_cancels_nothing(
     stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
 ) -> None:
     flow = chain(lambda self: 1 / self.state.pop("zero", 1), pass_on)
-    job = stepped.exec(flow, keep_alive=True)
+    job = stepped.exec(flow, entry_params={}, keep_alive=True)
 
     waited = job.wait(5.0)
     job.close()

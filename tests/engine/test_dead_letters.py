@@ -152,7 +152,7 @@ def test_a_requeued_letter_of_a_failed_job_reopens_it(run: Run, chain: Chain, ga
 def test_a_letter_of_a_cancelled_job_cannot_be_requeued(
     stepped: Runtime, chain: Chain, gate: Gate, turn: Callable[..., None]
 ) -> None:
-    job = stepped.exec(chain(gate.handler, error_handler=SKIP), keep_alive=True)
+    job = stepped.exec(chain(gate.handler, error_handler=SKIP), entry_params={}, keep_alive=True)
     turn("a", "a", "supervisor", "a")
     job.cancel()
     job.wait()

@@ -160,7 +160,7 @@ def test_an_on_stop_that_raises_does_not_fail_the_job(run: Run, caplog: pytest.L
 def test_what_on_start_opened_is_closed_without_any_message(stepped: Runtime) -> None:
     diary: list[str] = []
     flow = flow_of(Hooked(diary, "a "), Hooked(diary, "b "))
-    job = stepped.exec(flow, "b", keep_alive=True)
+    job = stepped.exec(flow, "b", entry_params={}, keep_alive=True)
     job.wait(1.0)
     job.close()
     job.wait()
@@ -182,7 +182,7 @@ def test_on_stop_runs_after_an_error_stopped_the_job(run: Run) -> None:
 
 def test_on_stop_runs_after_a_pause_and_on_start_again_at_the_resume(stepped: Runtime) -> None:
     diary: list[str] = []
-    job = stepped.exec(flow_of(Hooked(diary)), keep_alive=True)
+    job = stepped.exec(flow_of(Hooked(diary)), entry_params={}, keep_alive=True)
     job.wait(1.0)
     stepped.pause_job(job)
     paused_with = list(diary)
@@ -196,7 +196,7 @@ def test_on_stop_runs_after_a_pause_and_on_start_again_at_the_resume(stepped: Ru
 
 def test_on_stop_runs_after_a_cancel(stepped: Runtime, dispatcher: SteppedDispatcher) -> None:
     diary: list[str] = []
-    job = stepped.exec(flow_of(Hooked(diary)), keep_alive=True)
+    job = stepped.exec(flow_of(Hooked(diary)), entry_params={}, keep_alive=True)
     job.wait(1.0)
 
     job.cancel()

@@ -255,7 +255,7 @@ def test_the_flows_timeout_is_that_of_its_jobs(stepped: Runtime, dispatcher: Ste
 def test_a_jobs_timeout_does_not_count_its_pauses(
     stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
 ) -> None:
-    job = stepped.exec(chain(lambda self: None), timeout=10.0, keep_alive=True)
+    job = stepped.exec(chain(lambda self: None), timeout=10.0, entry_params={}, keep_alive=True)
     job.wait(4.0)
     stepped.pause_job(job)
     dispatcher.clock.advance(100.0)
