@@ -5,9 +5,10 @@ In processor time, since what is compared runs minutes apart.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
-from benchmarks.harness import Effort, Row, Sample, at_most, cpu_seconds_of
+from benchmarks.harness import Effort, Row, at_most, cpu_seconds_of, take_turns
 from benchmarks.jobs import small_flow
 from benchmarks.pipeline import Stage
 from flowforge.flow import Flow
@@ -72,17 +73,18 @@ def growth(noun: str, cost: Callable[[int], float], sizes: tuple[int, ...], effo
     """A row for each size after the first, which all are held against; taken in turn within each round."""
     scaled = [effort.size(size) for size in sizes]
     cost(scaled[0])
-    rounds = [[cost(size) for size in scaled] for _ in range(min(ROUNDS, effort.rounds))]
-    samples = [Sample(values, "us") for values in zip(*rounds, strict=True)]
+    contenders = {f"{size:,} of them": partial(cost, size) for size in scaled}
+    samples = take_turns(contenders, min(ROUNDS, effort.rounds), "us", warms_up=False)
+    base, *larger = samples
     return [
         Row(
-            work=f"cost per {noun}, {size:,} of them",
-            ours=sample,
-            peer=f"{scaled[0]:,} of them",
-            theirs=samples[0],
+            work=f"cost per {noun}, {size}",
+            ours=samples[size],
+            peer=base,
+            theirs=samples[base],
             target=at_most(NOISE),
         )
-        for size, sample in zip(scaled[1:], samples[1:], strict=True)
+        for size in larger
     ]
 
 

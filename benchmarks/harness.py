@@ -77,13 +77,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table: a work, FlowForge's figure, the figure it is held against, and the target."""
+    """One line of the table: a work, FlowForge's figure, what it is held against, and the target if it has one."""
 
     work: str
     ours: Sample
-    target: Target
     peer: str = ""
     theirs: Sample | None = None
+    target: Target | None = None
 
     @property
     def ratio(self) -> Sample | None:
@@ -96,9 +96,9 @@ class Row:
         return self.ratio or self.ours
 
     @property
-    def is_met(self) -> bool:
-        """Whether the median meets the target."""
-        return self.target.is_met_by(self.judged.median)
+    def is_met(self) -> bool | None:
+        """Whether the median meets the target; None if there is none."""
+        return None if self.target is None else self.target.is_met_by(self.judged.median)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, medians included."""
@@ -121,12 +121,13 @@ def at_most(bound: float, stretch: float | None = None) -> Target:
     return Target(bound, is_lower=False, stretch=stretch)
 
 
-def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, Sample]:
+def take_turns(
+    contenders: Mapping[str, Callable[[], float]], rounds: int, unit: str, *, warms_up: bool = True
+) -> dict[str, Sample]:
     """Call every contender once to warm up, then once a round, in turn; the figures that they return, by name."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
-    for name, contender in contenders.items():
+    for contender in contenders.values() if warms_up else ():
         _undisturbed(contender)
-        figures[name].clear()
     for _ in range(rounds):
         for name, contender in contenders.items():
             figures[name].append(_undisturbed(contender))

@@ -27,13 +27,12 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def circumstances() -> dict[str, Any]:
-    """Machine, load, Python and commit."""
+    """Machine, load, Python and commit, which is marked if files differ from it."""
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {_processor()}",
         "load": os.getloadavg(),
         "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
-        "commit": _git("rev-parse", "--short", "HEAD") or "unknown",
-        "has_uncommitted_changes": bool(_git("status", "--porcelain")),
+        "commit": _git("describe", "--always", "--dirty"),
     }
 
 
@@ -46,7 +45,8 @@ def write_json(path: Path, rows: Sequence[Row], around: dict[str, Any]) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     ratio = "" if row.ratio is None else str(row.ratio)
     against = row.peer if row.theirs is None else f"{row.peer}: {row.theirs}"
-    return row.work, str(row.ours), against, ratio, str(row.target), "met" if row.is_met else "NOT MET"
+    target = "" if row.target is None else str(row.target)
+    return row.work, str(row.ours), against, ratio, target, {True: "met", False: "NOT MET", None: ""}[row.is_met]
 
 
 def _processor() -> str:
@@ -59,7 +59,7 @@ def _processor() -> str:
 
 def _git(*arguments: str) -> str:
     try:
-        run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
+        run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
     return run.stdout.strip()

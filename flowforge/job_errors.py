@@ -24,7 +24,7 @@ __all__ = [
     "WrongStateError",
 ]
 
-NO_CURSOR = (
+_NO_CURSOR = (
     "it yielded after emitting without having changed its state, so it cannot be repeated. "
     "Keep a cursor in self.state and change it before each yield."
 )
@@ -169,7 +169,7 @@ class NoCursorError(FlowForgeError):
     """A generator cannot be called again, for it did not move a cursor in its state."""
 
     def __init__(self, routine: str, asked: str) -> None:
-        super().__init__(f"The generator of the routine {routine!r} cannot be {asked}: {NO_CURSOR}")
+        super().__init__(f"The generator of the routine {routine!r} cannot be {asked}: {_NO_CURSOR}")
         self.routine = routine
 
 

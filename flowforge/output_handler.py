@@ -84,6 +84,7 @@ class CallbackOutputHandler:
         self.fn = fn
 
     def handle(self, output: OutputRecord) -> None:
+        """Call the function."""
         self.fn(output.job_id, output.routine_id, output.output_type, output.data)
 
 
@@ -96,6 +97,7 @@ class QueueOutputHandler:
         self.queue: queue.Queue[OutputRecord] = queue.Queue() if target is None else target
 
     def handle(self, output: OutputRecord) -> None:
+        """Put the record into the queue."""
         self.queue.put(output)
 
 
@@ -110,6 +112,7 @@ class LoggingOutputHandler:
         self.level = check_whole_number("LoggingOutputHandler", "level", level, least=0)
 
     def handle(self, output: OutputRecord) -> None:
+        """Log the record, with the ids of its job and routine as attributes."""
         self.logger.log(
             self.level,
             "Job %r, routine %r, output %r: %r",

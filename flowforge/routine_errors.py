@@ -8,7 +8,6 @@ __all__ = [
     "ForeignStepError",
     "OutsideStepError",
     "RoutineOptionError",
-    "UnknownEventError",
 ]
 
 
@@ -41,19 +40,6 @@ class ForeignStepError(FlowForgeError):
         self.event = event
         self.routine = routine
         self.current = current
-
-
-class UnknownEventError(FlowForgeError):
-    """A step emitted an event that its routine does not define."""
-
-    def __init__(self, event: str, routine: str, known: tuple[str, ...]) -> None:
-        super().__init__(
-            f"The routine {routine!r} has no event {event!r}; it has {list(known)!r}. "
-            f"Call define_event({event!r}) in its constructor."
-        )
-        self.event = event
-        self.routine = routine
-        self.known = known
 
 
 class AttributeSetInStepError(FlowForgeError):

@@ -46,7 +46,7 @@ from flowforge.options import RuntimeOptions
 from flowforge.output_handler import OutputHandler
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
-from flowforge.runtime_checks import checked_id, checked_timeout, state_reader, warn_of_concurrency
+from flowforge.runtime_checks import checked_id, checked_timeout, drain, state_reader, warn_of_concurrency
 from flowforge.runtime_statistics import RuntimeStatistics
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -97,7 +97,7 @@ class Runtime:
         run_in_forked_child(self._give_up_in_child)
         # A bound method would keep every runtime alive until the process ends.
         me = weakref.ref(self)
-        self._exit_call = run_at_exit(lambda: _drain_at_exit(me)) if drains_at_exit else None
+        self._exit_call = run_at_exit(lambda: drain(me)) if drains_at_exit else None
 
     def _give_up_in_child(self) -> None:
         self._table.forget_lock()
@@ -395,9 +395,3 @@ def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any],
 def _check_outside_a_step(what: str) -> None:
     if CURRENT_STEP.get() is not None:
         raise WaitInStepError(what)
-
-
-def _drain_at_exit(runtime: weakref.ref[Runtime]) -> None:
-    living = runtime()
-    if living is not None:
-        living.shutdown(timeout=living.options.shutdown_timeout)

@@ -14,8 +14,9 @@ from flowforge.job_errors import RuntimeOptionError
 if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan
     from flowforge.job_state import JobState
+    from flowforge.runtime import Runtime
 
-__all__ = ["checked_id", "checked_timeout", "state_reader", "warn_of_concurrency"]
+__all__ = ["checked_id", "checked_timeout", "drain", "state_reader", "warn_of_concurrency"]
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -52,3 +53,10 @@ def state_reader(job_state: JobState, routine_id: str) -> Callable[[], dict[str,
         return {} if job is None else job.get_routine_state(routine_id, {})
 
     return read
+
+
+def drain(runtime: weakref.ref[Runtime]) -> None:
+    """At the end of the process: shut a runtime down, if there still is one, within its own deadline."""
+    living = runtime()
+    if living is not None:
+        living.shutdown(timeout=living.options.shutdown_timeout)

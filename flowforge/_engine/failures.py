@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowforge._engine.job_data import DeadLetter
-from flowforge._engine.orders import RetryDue
+from flowforge._engine.orders import ErrorReported, RetryDue
 from flowforge.error_handler import ErrorStrategy
+from flowforge.error_texts import error_info
+from flowforge.job_errors import NoCursorError
 from flowforge.records import ErrorInfo, MessageGivenUp, RetryScheduled, RoutineRestarted, StepFailed
 
 if TYPE_CHECKING:
@@ -16,7 +18,16 @@ if TYPE_CHECKING:
     from flowforge._engine.work import Work
     from flowforge._engine.worker import Worker
 
-__all__ = ["act_on", "give_up", "record_failure", "record_restart", "schedule_retry", "wait_for_retry", "would_retry"]
+__all__ = [
+    "act_on",
+    "fail_step",
+    "give_up",
+    "record_failure",
+    "record_restart",
+    "schedule_retry",
+    "wait_for_retry",
+    "would_retry",
+]
 
 
 def record_failure(job: Job, worker: Worker, step: Step, error: ErrorInfo) -> None:
@@ -103,3 +114,18 @@ def act_on(worker: Worker, order: ActOn) -> None:
         worker.release()
         give_up(job, worker, work, strategy.value, order.error)
         worker.note_given_up()
+
+
+def fail_step(worker: Worker, step: Step, error: BaseException) -> None:
+    """Put back what a failed step did, write it down, and suspend its worker until the supervisor has answered."""
+    job, work = worker.job, step.work
+    worker.refuse(step)
+    if worker.lacks_cursor and would_retry(job, worker, error, work.messages[0].attempt + 1):
+        refusal = NoCursorError(worker.plan.id, "retried")
+        refusal.__cause__ = error
+        error = refusal
+    failures = work.messages[0].attempt + 1
+    worker.put_back(work, failures, work.messages[0].progress)
+    info = error_info(error)
+    record_failure(job, worker, step, info)
+    worker.suspend_for(ErrorReported(worker.plan.index, worker.replica, failures, error, info, job.epoch))

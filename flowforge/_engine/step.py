@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine.message_ids import child_id, posted_id
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.tracked_plain import detach, plain_copy
+from flowforge.graph_errors import UnknownEventError
 from flowforge.records import Delivery, Destination, Message, Output
-from flowforge.routine_errors import UnknownEventError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
 from actors.mailbox_actor import MailboxActor
 from actors.mailbox_status import MailboxStatus
-from flowforge._engine.failures import act_on, record_failure, would_retry
+from flowforge._engine.failures import act_on, fail_step
 from flowforge._engine.handler_call import call_handler
 from flowforge._engine.hooks import run_hook, tidy_up
 from flowforge._engine.logs import about, logger
@@ -38,7 +38,6 @@ from flowforge._engine.timeouts import time_out
 from flowforge._engine.tracked import TrackedState
 from flowforge.binding import compile_call
 from flowforge.error_texts import error_info
-from flowforge.job_errors import NoCursorError
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
@@ -301,25 +300,12 @@ class Worker(MailboxActor):
             except Exception as error:  # noqa: BLE001 - a value that cannot be kept, or a change of shared data that raised
                 step.error = error
         if step.error is not None:
-            self.fail_step(step, step.error)
+            fail_step(self, step, step.error)
             return
         self.has_begun = False
         if step.is_final:
             self.stream = self.stream_context = self.work = None
             self.lacks_cursor = False
-
-    def fail_step(self, step: Step, error: BaseException) -> None:
-        job, work = self.job, step.work
-        self.refuse(step)
-        if self.lacks_cursor and would_retry(job, self, error, work.messages[0].attempt + 1):
-            refusal = NoCursorError(self.plan.id, "retried")
-            refusal.__cause__ = error
-            error = refusal
-        failures = work.messages[0].attempt + 1
-        self.put_back(work, failures, work.messages[0].progress)
-        info = error_info(error)
-        record_failure(job, self, step, info)
-        self.suspend_for(ErrorReported(self.plan.index, self.replica, failures, error, info, job.epoch))
 
     def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
         if not self.is_suspended:

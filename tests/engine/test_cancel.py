@@ -192,7 +192,7 @@ def test_a_cancel_of_many_async_steps_reaches_them_all(
         try:
             await asyncio.sleep(1000)
         except asyncio.CancelledError:
-            cancelled.append(self.name)
+            cancelled.append(self.routine_id or "")
             raise
 
     job = stepped.exec(graph(dict.fromkeys("abc", slow)))
@@ -251,7 +251,7 @@ class _Copier(Routine):
         for _ in range(self.copies):
             self.emit("out", n=n)
         self.increment_stat("calls")
-        self.job_state.shared_data.add(self.name)
+        self.job_state.shared_data.add(self.routine_id or "")
 
 
 def _in_flight(calls: dict[str, int]) -> int:

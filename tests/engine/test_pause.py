@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,7 @@ from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
 from flowforge.job_errors import JobFinishedError, WrongFlowError
 from flowforge.job_state import JobState
-from flowforge.records import JobMoved
+from flowforge.records import JobMoved, RoutineRestarted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
@@ -327,18 +326,32 @@ def test_a_paused_job_may_be_cancelled(stepped: Runtime, chain: Chain) -> None:
     assert job.status == "cancelled"
 
 
-def test_pausing_a_source_without_a_cursor_inside_a_step_breaks_nothing(
-    stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
-) -> None:
-    def careless(self: Routine) -> Iterator[None]:
-        for number in range(5):
-            self.emit("out", n=number)
-            yield
+def careless(self: Routine) -> Iterator[None]:
+    for number in range(5):
+        self.emit("out", n=number)
+        yield
 
-    def pause(self: Routine, n: int) -> Any:
+
+def test_a_source_without_a_cursor_cannot_be_paused_inside_a_step(stepped: Runtime, graph: Graph) -> None:
+    def pause(self: Routine, n: int) -> None:
         stepped.pause_job(self.job_state)
 
     job = stepped.exec(graph({"a": careless, "b": pause}, "a.out -> b.input"), "a")
     job.wait()
 
+    assert job.error is not None
+    assert job.error.text.startswith("The generator of the routine 'a' cannot be paused: it yielded after emitting")
+
+
+def test_a_source_that_loses_its_cursor_before_the_pause_commits_breaks_nothing(
+    stepped: Runtime, graph: Graph, turn: Turn
+) -> None:
+    def pause(self: Routine) -> None:
+        stepped.pause_job(self.job_state)
+
+    job = stepped.exec(graph({"a": careless, "b": pause}))
+    turn("a", "b", "a", "b")
+    job.wait()
+
     assert job.status in {"paused", "completed"}
+    assert all(record.routine != "b" for record in job.view.history if isinstance(record, RoutineRestarted))

@@ -216,10 +216,12 @@ def test_a_post_waits_for_room_on_threads(stepped: Runtime) -> None:
 
 def test_a_post_that_waited_too_long_raises(stepped: Runtime, dispatcher: SteppedDispatcher) -> None:
     flow = narrow_flow()
+    flow.routines["a"].define_slot("wrong", handler=lambda: 1 / 0)
     flow.routines["a"].set_as_critical(retry_delay=60.0)
     job = stepped.exec(flow, keep_alive=True)
-    stepped.post(job, "a", "input", {"wrong": 0, "keys": 0})
-    stepped.post(job, "a", "input", {"n": 1})
+    stepped.post(job, "a", "wrong", {})
+    for n in range(2):
+        stepped.post(job, "a", "input", {"n": n})
 
     with pytest.raises(SlotQueueFullError, match=r"none left within 5.0 seconds. Post later"):
         stepped.post(job, "a", "input", {"n": 2}, timeout=5.0)
