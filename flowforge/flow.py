@@ -54,6 +54,8 @@ class Flow(FlowGraph):
         Returns the steps that still run after `timeout` seconds; nothing if there is no live job.
         """
         jobs = self.live_jobs() if job_state is None else [job_state]
+        for job in jobs:
+            job.request_pause(reason, checkpoint)
         return [step for job in jobs for step in job.pause(reason, checkpoint, timeout)]
 
     def cancel(self, reason: str = "", job_state: JobState | None = None) -> list[StillRunning]:

@@ -290,18 +290,26 @@ class JobState:
         hold a thread are returned; it is paused as soon as they end. Inside a step it returns at once and acts after
         the commit. At rest it does nothing. NoCursorError if a generator could not be called again.
         """
+        if not self.request_pause(reason, checkpoint) or CURRENT_STEP.get() is not None:
+            return []
+        live = self.live
+        assert live is not None, "a pause that was requested has a run to end"
+        if live.dispatcher.wait_for(live.rested, timeout):
+            return []
+        return control.interrupt_async_steps(live)
+
+    def request_pause(self, reason: str = "", checkpoint: Any = None) -> bool:
+        """Begin to pause, as `pause` does, without waiting for it; False if it rests."""
         live = self._live("pause a job")
         if live is None or live.is_over:
-            return []
+            return False
         control.check_can_pause(live)
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
             step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
-            return []
-        control.request_pause(live, reason, checkpoint)
-        if live.dispatcher.wait_for(live.rested, timeout):
-            return []
-        return control.interrupt_async_steps(live)
+        else:
+            control.request_pause(live, reason, checkpoint)
+        return True
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; return the steps that still run, whose effects will be refused.

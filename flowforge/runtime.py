@@ -372,11 +372,9 @@ class Runtime:
 
     # For its jobs
 
-    def note_rest(self, job: Job) -> None:
+    def note_rest(self, state: JobState) -> None:
         """A job's run has ended."""
-        state = job.job_state
-        assert isinstance(state, JobState)
-        self._outputs.note_rest(job.id)
+        self._outputs.note_rest(state.job_id)
         self._table.note_rest(state)
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:

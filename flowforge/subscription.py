@@ -45,8 +45,7 @@ class Subscription(Iterator[Record | Lagged]):
         with view.lock:
             view.catch_up()
             for record in view.history:
-                if record.position >= from_position:
-                    self._put(record)
+                self._put(record)
             self._has_ended = not view.is_live
             view.listeners.append(self._put)
 
@@ -75,7 +74,8 @@ class Subscription(Iterator[Record | Lagged]):
 
     def _put(self, record: Record) -> None:
         with self._arrived:
-            self._waiting.append(record)
+            if record.position >= self._next:
+                self._waiting.append(record)
             if len(self._waiting) > self._max_waiting:
                 self._waiting.popleft()
             if isinstance(record, JobMoved):

@@ -377,11 +377,12 @@ class Job:
                 return
             if self.rested.is_set():
                 return
+            job_state = self.job_state
             self.rested.set()
             listeners, self.rest_listeners = self.rest_listeners, []
             if not self.busy:
                 self._let_go()
-        self.host.note_rest(self)
+        self.host.note_rest(job_state)
         for listener in listeners:
             listener()
 
@@ -390,5 +391,10 @@ class Job:
         if self.rested.is_set():
             for actor in self.everyone():
                 self.registry.unregister(actor.actor_ref)
+                if not self.stuck:
+                    actor.dispose()
+            if not self.stuck:
+                self.supervisor.dispose()
+                self.job_state = None
             self.workers = []
             self.vacated.set()

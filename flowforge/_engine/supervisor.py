@@ -79,6 +79,11 @@ class JobSupervisor(MailboxActor):
             job.note_idle()
         job.announce_rest()
 
+    def dispose(self) -> None:
+        """Break the cycles that it is part of; it gets no further turn."""
+        self.actor_inbox.owner = None
+        self.__dict__.pop("job")
+
     def handler_of(self, routine: int) -> ErrorHandler:
         """Who answers a routine's errors: its own handler, else the flow's, else STOP."""
         job = self.job

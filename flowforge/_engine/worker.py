@@ -149,6 +149,14 @@ class Worker(MailboxActor):
         """The slot of each of the work's messages."""
         return tuple(self.plan.slots[lane].name for lane, count in work.taken() for _ in range(count))
 
+    def dispose(self) -> None:
+        """Break the cycles that it is part of, so that it is freed at once and not by the garbage collector."""
+        self.actor_inbox.owner = None
+        self.instance.__dict__.update(slots={}, logic=None, _constructed={})
+        self.calls = []
+        self.work = self.step = None
+        self.__dict__.pop("job")
+
     # The turn
 
     def run_turn(self, limits: TurnLimits) -> None:

@@ -226,9 +226,7 @@ def pause_and_emit(flow: Flow) -> Callable[..., None]:
     return logic
 
 
-def test_a_wait_that_times_out_cancels_nothing(
-    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
-) -> None:
+def test_a_wait_that_times_out_cancels_nothing(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
     flow = chain(lambda self: 1 / self.state.pop("zero", 1), pass_on)
     job = stepped.exec(flow, entry_params={}, keep_alive=True)
 

@@ -218,9 +218,7 @@ def test_whatever_a_handler_raises_hits_one_step_only(run: Run, chain: Chain, er
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError("small")])
-def test_a_base_exception_with_stop_fails_the_job_alone(
-    runtime: Runtime, chain: Chain, error: BaseException
-) -> None:
+def test_a_base_exception_with_stop_fails_the_job_alone(runtime: Runtime, chain: Chain, error: BaseException) -> None:
     def raise_it(self: Routine) -> None:
         raise error
 

@@ -185,9 +185,7 @@ def test_a_generator_without_a_cursor_may_be_skipped(run: Run, chain: Chain) -> 
     assert [letter.strategy for letter in job.dead_letters] == ["skip"]
 
 
-def test_saving_a_generator_without_a_cursor_is_refused(
-    stepped: Runtime, chain: Chain, turn: Turn
-) -> None:
+def test_saving_a_generator_without_a_cursor_is_refused(stepped: Runtime, chain: Chain, turn: Turn) -> None:
     job = stepped.exec(chain(careless))
     turn("a", "a")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -72,9 +71,7 @@ def test_hooks_run_before_the_first_and_after_the_last_message(run: Run, hooked:
     assert job.status == "completed"
 
 
-def test_the_job_rests_only_after_the_last_on_stop(
-    stepped: Runtime, dispatcher: SteppedDispatcher
-) -> None:
+def test_the_job_rests_only_after_the_last_on_stop(stepped: Runtime, dispatcher: SteppedDispatcher) -> None:
     diary: list[str] = []
 
     class SlowToStop(Hooked):

@@ -162,9 +162,7 @@ def test_time_interval_calls_the_logic_once_per_interval(stepped: Runtime, dispa
     assert got(job) == [{"input": [0, 1, 2]}, {"input": [0]}]
 
 
-def test_a_pending_interval_counts_as_something_that_can_run(
-    stepped: Runtime, dispatcher: SteppedDispatcher
-) -> None:
+def test_a_pending_interval_counts_as_something_that_can_run(stepped: Runtime, dispatcher: SteppedDispatcher) -> None:
     job = stepped.exec(gathering(time_interval_policy(10.0), "input"), "a", {"input": 3})
     job.wait()
 
@@ -248,9 +246,7 @@ def test_a_job_always_ends_even_if_a_policy_always_waits(run: Run) -> None:
     assert (job.status, len(unmatched(job))) == ("completed", 3)
 
 
-def test_a_job_kept_alive_is_not_drained_until_it_is_closed(
-    stepped: Runtime, dispatcher: SteppedDispatcher
-) -> None:
+def test_a_job_kept_alive_is_not_drained_until_it_is_closed(stepped: Runtime, dispatcher: SteppedDispatcher) -> None:
     job = stepped.exec(gathering(batch_size_policy(3), "input"), "a", {"input": 2}, keep_alive=True)
     dispatcher.run_until_idle()
     before = got(job)

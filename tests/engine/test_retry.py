@@ -225,9 +225,7 @@ def test_a_failed_job_resumes_with_its_attempts_reset(runtime: Runtime, chain: C
     assert [e.attempt for e in job.execution_history if e.outcome == "failed"] == [1, 2, 1, 2]
 
 
-def test_a_cancel_during_the_delay_ends_the_job(
-    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
-) -> None:
+def test_a_cancel_during_the_delay_ends_the_job(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
     flaky = Flaky(1)
     flow = chain(_handler(flaky))
     flow.routines["a"].set_as_critical(retry_delay=10.0)

@@ -57,9 +57,7 @@ def test_additions_of_steps_that_overlap_are_all_counted(stepped: Runtime, graph
     assert job.shared_data["n"] == 11
 
 
-def test_update_with_is_computed_at_commit_on_the_committed_value(
-    stepped: Runtime, graph: Graph, turn: Turn
-) -> None:
+def test_update_with_is_computed_at_commit_on_the_committed_value(stepped: Runtime, graph: Graph, turn: Turn) -> None:
     def append(item: str) -> Callable[[SharedData], None]:
         return lambda data: data.update_with("items", lambda old: [*(old or ()), item])
 
@@ -118,9 +116,7 @@ def test_a_value_only_read_overwrites_nobodys_change(stepped: Runtime, graph: Gr
     assert job.shared_data["x"] == [2]
 
 
-def test_a_change_function_that_raises_at_commit_fails_the_step(
-    stepped: Runtime, graph: Graph, turn: Turn
-) -> None:
+def test_a_change_function_that_raises_at_commit_fails_the_step(stepped: Runtime, graph: Graph, turn: Turn) -> None:
     def divide(data: SharedData) -> None:
         data["other"] = 1
         data.update_with("n", lambda n: 100 // n)

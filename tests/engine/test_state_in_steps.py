@@ -95,9 +95,7 @@ def test_a_value_that_cannot_be_kept_fails_the_step_naming_its_path(run: Run, ch
     assert (job.get_routine_state("a"), job.outputs) == ({}, {})
 
 
-def test_the_state_after_a_refused_commit_is_what_it_was(
-    run: Run, chain: Chain, node: Callable[..., Routine]
-) -> None:
+def test_the_state_after_a_refused_commit_is_what_it_was(run: Run, chain: Chain, node: Callable[..., Routine]) -> None:
     def keep(self: Routine) -> None:
         change_all(self.state)
         self.state["bad"] = object()

@@ -219,9 +219,7 @@ def test_random_draws_the_same_on_every_attempt(run: Run, chain: Chain) -> None:
     assert draws[0] == draws[1]
 
 
-def test_now_is_the_time_of_the_runtimes_clock(
-    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
-) -> None:
+def test_now_is_the_time_of_the_runtimes_clock(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
     def tell(self: Routine) -> None:
         self.emit("out", at=self.now())
 

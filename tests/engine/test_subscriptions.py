@@ -157,9 +157,7 @@ def test_a_stream_of_a_reopened_job_tells_the_second_run_too(stepped: Runtime, c
     assert isinstance(records[-1], JobMoved)
 
 
-def test_a_subscriber_of_an_idle_job_has_seen_its_last_step(
-    stepped: Runtime, chain: Chain, dispatcher: Any
-) -> None:
+def test_a_subscriber_of_an_idle_job_has_seen_its_last_step(stepped: Runtime, chain: Chain, dispatcher: Any) -> None:
     job = stepped.exec(chain(pass_on), keep_alive=True)
     stream = job.subscribe()
     stepped.post(job, "a", "input", {"n": 1})

@@ -288,9 +288,7 @@ def test_a_job_that_timed_out_is_resumed_while_its_old_step_runs(chain: Chain) -
     assert (timed_out, job.status, job.outputs) == ("failed", "completed", {"a.out": [{"n": "in time"}]})
 
 
-def test_a_job_that_ends_in_time_leaves_no_timer(
-    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
-) -> None:
+def test_a_job_that_ends_in_time_leaves_no_timer(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
     job = stepped.exec(slow_flow(chain, lambda self: None, 50.0), timeout=100.0)
     job.wait()
     dispatcher.run_until_idle()

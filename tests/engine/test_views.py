@@ -166,7 +166,7 @@ def test_an_output_handler_gets_what_is_sent_after_the_commit(chain: Chain) -> N
         flow = chain(send, report)
         flow.routines["b"].set_as_optional()
         job = runtime.exec(flow, keep_alive=True)
-        job.set_output_handler(CallbackOutputHandler(lambda output: seen.append(output.data["n"])))
+        job.set_output_handler(CallbackOutputHandler(lambda job_id, routine, kind, data: seen.append(data["n"])))
         runtime.post(job, "a", "input", {"n": 3})
         job.close()
         job.wait(30)
@@ -175,7 +175,7 @@ def test_an_output_handler_gets_what_is_sent_after_the_commit(chain: Chain) -> N
 
 
 def test_an_output_handler_that_raises_does_not_touch_the_job(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(_output: Any) -> None:
+    def refuse(*_output: Any) -> None:
         raise LookupError("refused")
 
     with Runtime(2) as runtime:

@@ -183,6 +183,7 @@ def resident_bytes() -> int:
 
 def soak(seconds: float, folder: Path, seed: int) -> Tally:
     """Run mixed jobs for so long, wait for the last of them, end the runtime, and tell what was counted."""
+    logger.info("Seed %s", seed)
     options = RuntimeOptions(thread_pool_size=8, max_history=200, max_finished_jobs=20, shutdown_timeout=PATIENCE)
     with Runtime(options=options) as runtime:
         run = Soak(runtime, folder, seed)
