@@ -29,7 +29,7 @@ NOISE = 1.25
 def jobs_cost(count: int) -> float:
     """Microseconds of processor time a job of three routines, of which a hundred are in flight."""
     flow = small_flow()
-    with Runtime(options=RuntimeOptions(max_finished_jobs=1_000)) as runtime:
+    with Runtime(options=RuntimeOptions(max_finished_jobs=IN_FLIGHT)) as runtime:
 
         def run() -> None:
             jobs: deque[JobState] = deque()

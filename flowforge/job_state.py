@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flowforge._engine import control
 from flowforge._engine.control import StillRunning
-from flowforge._engine.dead_letters import purge_letter, requeue_letter
 from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView, added_states
+from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of

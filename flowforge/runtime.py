@@ -349,7 +349,12 @@ class Runtime:
 
     def _halt(self, jobs: list[Job]) -> bool:
         for job in jobs:
-            for step in control.halt(job):
+            control.halt(job)
+        clock = self.dispatcher.clock
+        end = clock.monotonic() + _GRACE
+        for job in jobs:
+            self.dispatcher.wait_for(job.vacated, max(0.0, end - clock.monotonic()))
+            for step in control.still_running(job):
                 logger.warning(
                     "A step of %r in job %r still runs after %.1f seconds; its result will be refused.",
                     step.routine_id,
@@ -357,10 +362,6 @@ class Runtime:
                     step.seconds,
                     extra=about(step.job_id, step.routine_id),
                 )
-        clock = self.dispatcher.clock
-        end = clock.monotonic() + _GRACE
-        for job in jobs:
-            self.dispatcher.wait_for(job.vacated, max(0.0, end - clock.monotonic()))
             job.announce_rest(is_forced=True)
         return all(job.vacated.is_set() for job in jobs)
 

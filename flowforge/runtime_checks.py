@@ -14,7 +14,6 @@ from flowforge.job_errors import RuntimeOptionError
 if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan
     from flowforge.job_state import JobState
-    from flowforge.runtime import Runtime
 
 __all__ = ["checked_id", "checked_timeout", "drain", "state_reader", "warn_of_concurrency"]
 
@@ -55,7 +54,7 @@ def state_reader(job_state: JobState, routine_id: str) -> Callable[[], dict[str,
     return read
 
 
-def drain(runtime: weakref.ref[Runtime]) -> None:
+def drain(runtime: weakref.ref[Any]) -> None:
     """At the end of the process: shut a runtime down, if there still is one, within its own deadline."""
     living = runtime()
     if living is not None:

@@ -60,9 +60,11 @@ class Stage(Routine):
             self.emit("out", n=n - 1)
 
     def generator(self, n: int) -> Iterator[None]:
-        self.increment_stat("yields")
-        self.plain(n)
-        yield
+        if not self.state.get("is_sent"):
+            self.plain(n)
+            self.state["is_sent"] = True
+            yield
+        self.state["is_sent"] = False
 
     async def slow(self, n: int) -> None:
         self.plain(n)

@@ -18,12 +18,13 @@ EVERYTHING = (*PACKAGES, *TESTS, "examples", "docs", "benchmarks")
 # From bottom to top: a module imports from its own row and from the rows before it. The longest prefix
 # decides, so "flowforge" stands for the nouns. That `actors` knows no flows is a test of its own.
 LAYERS = (
-    ("flowforge.errors", "flowforge.structs"),
+    ("flowforge.errors", "flowforge.records", "flowforge.structs"),
     ("flowforge.stores",),
     ("actors",),
     ("flowforge",),
     ("flowforge._engine",),
     (
+        "flowforge.dead_letters",
         "flowforge.flow_registry",
         "flowforge.job_state",
         "flowforge.job_state_file",

@@ -199,13 +199,11 @@ def forget_waiter(job: Job, room: threading.Event) -> None:
         job.space_waiters = [waiter for waiter in job.space_waiters if waiter[2] is not room]
 
 
-def halt(job: Job) -> list[StillRunning]:
-    """Pause the job where it stands, and return the steps that still run: they will be refused, their messages stay."""
+def halt(job: Job) -> None:
+    """Pause the job where it stands: what running steps still do will be refused, their messages stay first."""
     with job.lock:
-        running = still_running(job)
         if not job.is_over:
             job.interrupt(JobStatus.PAUSED, "shutdown")
-        return running
 
 
 def without_attempts(message: Message) -> Message:

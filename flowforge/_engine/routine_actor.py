@@ -10,8 +10,8 @@ from flowforge._engine.bounds import note_popped
 from flowforge._engine.failures import give_up
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
-from flowforge._engine.work import Work
-from flowforge._engine.worker import Worker, ignore
+from flowforge._engine.work import Work, ignore
+from flowforge._engine.worker import Worker
 from flowforge.activation_policies import check_activation, immediate_policy
 from flowforge.structs import replace
 

@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import random
+import weakref
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
@@ -82,7 +83,7 @@ class JobSupervisor(MailboxActor):
     def dispose(self) -> None:
         """Break the cycles that it is part of; it gets no further turn."""
         self.actor_inbox.owner = None
-        self.__dict__.pop("job")
+        self.__dict__["job"] = weakref.proxy(self.job)
 
     def handler_of(self, routine: int) -> ErrorHandler:
         """Who answers a routine's errors: its own handler, else the flow's, else STOP."""

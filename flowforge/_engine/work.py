@@ -5,7 +5,7 @@ from typing import Any
 
 from flowforge.records import Message
 
-__all__ = ["Work"]
+__all__ = ["Work", "ignore"]
 
 
 class Work:
@@ -37,3 +37,7 @@ class Work:
     def taken(self) -> list[tuple[int, int]]:
         """The lanes that its messages wait in, and how many in each."""
         return [(self.lane, 1)] if self.take is None else list(self.take.items())
+
+
+def ignore(_payload: object) -> None:
+    """What a slot without a handler does with a payload."""

@@ -36,13 +36,13 @@ from flowforge._engine.orders import (
 from flowforge._engine.step import Step
 from flowforge._engine.timeouts import time_out
 from flowforge._engine.tracked import TrackedState
+from flowforge._engine.work import Work, ignore
 from flowforge.binding import compile_call
 from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge._engine.plan import RoutinePlan
-    from flowforge._engine.work import Work
     from flowforge.routine import Routine
 
 __all__ = ["Worker"]
@@ -155,7 +155,6 @@ class Worker(MailboxActor):
         self.instance.__dict__.update(slots={}, logic=None, _constructed={})
         self.calls = []
         self.work = self.step = None
-        self.__dict__.pop("job")
 
     # The turn
 
@@ -316,6 +315,7 @@ class Worker(MailboxActor):
             self.lacks_cursor = False
 
     def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
+        """Hand out no data until the supervisor has answered; with the job's lock held."""
         if not self.is_suspended:
             self.is_suspended = True
             self.mailbox.hold()
@@ -396,7 +396,3 @@ class Worker(MailboxActor):
         if self.stream is not None:
             self.stale_streams.append((self.stream, self.stream_context))
             self.stream = self.stream_context = None
-
-
-def ignore(_payload: object) -> None:
-    """What a slot without a handler does with a payload."""

@@ -1,6 +1,7 @@
 """Runtimes on both dispatchers, and short ways to build a flow, run it and take single turns of its actors."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import MethodType
 from typing import Any
 
@@ -54,7 +55,7 @@ def chain() -> Callable[..., Flow]:
 
     def chained(*routines: Routine | Handler, **options: Any) -> Flow:
         names = "abcdefgh"[: len(routines)]
-        connections = [f"{one}.out -> {next_one}.input" for one, next_one in zip(names, names[1:], strict=False)]
+        connections = [f"{one}.out -> {next_one}.input" for one, next_one in pairwise(names)]
         return made_graph(dict(zip(names, routines, strict=True)), *connections, **options)
 
     return chained

@@ -92,8 +92,7 @@ def test_an_async_handler_holds_no_thread(chain: Chain) -> None:
     arrived = threading.Event()
 
     async def meet(self: Routine) -> None:
-        while not arrived.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(arrived.wait, 30)
 
     with Runtime(thread_pool_size=1) as runtime:
         waiting = [runtime.exec(chain(meet)) for _ in range(10)]

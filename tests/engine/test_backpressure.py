@@ -153,7 +153,7 @@ def test_an_async_source_is_held_back_like_any_other(stepped: Runtime, dispatche
     gauge = Gauge()
 
     class AsyncSource(Source):
-        async def produce(self) -> Any:  # type: ignore[override]  # async this time
+        async def produce(self) -> Any:
             for number in range(self.count):
                 self.state["sent"] = number
                 self.emit("out", n=number)

@@ -1,5 +1,6 @@
 """Completion is a fact: written once, in the commit that leaves nothing in flight, never earlier."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -186,11 +187,11 @@ def test_without_trigger_the_only_slot_is_entered(runtime: Runtime) -> None:
 
 
 def test_a_call_method_is_the_handler_of_an_implicit_trigger(runtime: Runtime) -> None:
-    class Callable_(TwoSlots):
+    class Called(TwoSlots):
         def __call__(self) -> None:
             self.emit("out", slot="call")
 
-    assert entered(runtime, Callable_()) == "call"
+    assert entered(runtime, Called()) == "call"
 
 
 def test_an_unclear_entry_slot_is_an_error_that_lists_the_choices(runtime: Runtime) -> None:
@@ -199,7 +200,7 @@ def test_an_unclear_entry_slot_is_an_error_that_lists_the_choices(runtime: Runti
 
 
 def test_a_flow_without_routines_is_refused_at_once(runtime: Runtime) -> None:
-    with pytest.raises(FlowValidationError, match="It has no routines. Call add_routine first"):
+    with pytest.raises(FlowValidationError, match=r"It has no routines. Call add_routine first"):
         runtime.exec(Flow("empty"))
 
 
@@ -250,3 +251,15 @@ def test_many_jobs_of_one_flow_all_complete_with_their_own_output(runtime: Runti
 
     assert runtime.wait_until_all_jobs_finished(30)
     assert [job.outputs["b.out"] for job in jobs] == [[{"n": n}] for n in range(100)]
+
+
+def test_wait_async_holds_no_thread_and_tells_of_the_rest(chain: Chain) -> None:
+    async def wait(job: JobState) -> list[bool]:
+        early = await job.wait_async(0.01)
+        job.close()
+        return [early, await job.wait_async(30), await job.wait_async()]
+
+    with Runtime(1) as runtime:
+        job = runtime.exec(chain(pass_on), entry_params={"n": 1}, keep_alive=True)
+
+        assert asyncio.run(wait(job)) == [False, True, True]

@@ -121,22 +121,22 @@ def test_a_thread_of_a_handler_may_wait_for_another_job(chain: Chain) -> None:
 
 
 def test_job_state_outside_a_step_is_an_error(chain: Chain) -> None:
-    with pytest.raises(OutsideStepError, match="The job_state of the routine 'a' was used outside a step. Read it"):
+    with pytest.raises(OutsideStepError, match=r"The job_state of the routine 'a' was used outside a step. Read it"):
         chain(lambda self: None).routines["a"].job_state  # noqa: B018 - the property raises
 
 
 def test_random_outside_a_step_is_an_error(chain: Chain) -> None:
-    with pytest.raises(OutsideStepError, match="The random of the routine 'a' was used outside a step. Use it while"):
+    with pytest.raises(OutsideStepError, match=r"The random of the routine 'a' was used outside a step. Use it while"):
         chain(lambda self: None).routines["a"].random  # noqa: B018 - the property raises
 
 
 def test_idempotency_key_outside_a_step_is_an_error(chain: Chain) -> None:
-    with pytest.raises(OutsideStepError, match="The idempotency_key of the routine 'a' was used outside a step. Ask"):
+    with pytest.raises(OutsideStepError, match=r"The idempotency_key of the routine 'a' was used outside a step. Ask"):
         chain(lambda self: None).routines["a"].idempotency_key()
 
 
 def test_send_output_outside_a_step_is_an_error(chain: Chain) -> None:
-    with pytest.raises(OutsideStepError, match="The output 'x' of the routine 'a' was used outside a step"):
+    with pytest.raises(OutsideStepError, match=r"The output 'x' of the routine 'a' was used outside a step"):
         chain(lambda self: None).routines["a"].send_output("x")
 
 

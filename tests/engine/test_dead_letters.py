@@ -157,7 +157,7 @@ def test_a_letter_of_a_cancelled_job_cannot_be_requeued(
     job.cancel()
     job.wait()
 
-    with pytest.raises(JobFinishedError, match="is cancelled, so it cannot requeue a dead letter. Start a new job"):
+    with pytest.raises(JobFinishedError, match=r"is cancelled, so it cannot requeue a dead letter. Start a new job"):
         job.requeue_dead_letter(job.dead_letters[0].id)
 
 
@@ -190,7 +190,7 @@ def test_a_purged_letter_is_gone(run: Run, chain: Chain, gate: Gate) -> None:
 def test_an_unknown_letter_is_an_error_with_a_remedy(run: Run, chain: Chain, gate: Gate, action: str) -> None:
     job = run(chain(gate.handler, error_handler=SKIP))
 
-    with pytest.raises(DeadLetterNotFoundError, match="has no dead letter 'x'. Take an id from its dead_letters"):
+    with pytest.raises(DeadLetterNotFoundError, match=r"has no dead letter 'x'. Take an id from its dead_letters"):
         getattr(job, action)("x")
 
 
@@ -201,7 +201,7 @@ def test_a_letter_cannot_be_requeued_twice(run: Run, chain: Chain, gate: Gate) -
     job.requeue_dead_letter(letter)
     job.wait()
 
-    with pytest.raises(DeadLetterNotFoundError, match="a requeued or purged one is gone"):
+    with pytest.raises(DeadLetterNotFoundError, match=r"a requeued or purged one is gone"):
         job.requeue_dead_letter(letter)
 
 

@@ -84,7 +84,9 @@ def test_an_undeclared_event_fails_the_step_naming_the_declared(run: Run, graph:
 
     job = run(graph({"a": wrong}))
 
-    assert "UnknownEventError: The routine 'a' has no event 'ouput'; it has ['out']." in error_of(job)
+    assert "UnknownEventError: The routine 'a' has no event 'ouput'. Did you mean 'out'? It has: 'out'." in error_of(
+        job
+    )
 
 
 def test_emit_outside_a_step_is_an_error_that_says_so(node: type[Routine]) -> None:
@@ -123,7 +125,7 @@ def test_emit_after_the_step_ended_is_an_error_in_a_copied_context(run: Run, gra
     run(graph({"a": leave}))
     context, routine = left[0]
 
-    with pytest.raises(OutsideStepError, match="The event 'out' of the routine 'a' was used outside a step"):
+    with pytest.raises(OutsideStepError, match=r"The event 'out' of the routine 'a' was used outside a step"):
         context.run(routine.emit, "out")
 
 

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
+from flowforge.activation_policies import Activation, Waiting
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.records import RoutineRestarted
@@ -56,7 +59,7 @@ def flow_of(*routines: Routine) -> Flow:
     names = "abcd"[: len(routines)]
     for name, routine in zip(names, routines, strict=True):
         flow.add_routine(routine, name)
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in pairwise(names):
         flow.connect(f"{one}.out", f"{other}.input")
     return flow
 
@@ -259,3 +262,32 @@ def test_an_open_generator_is_closed_before_on_stop(stepped: Runtime, dispatcher
     stepped.pause_job(job)
 
     assert diary == ["start", "closed", "stop"]
+
+
+class Tripling(Hooked):
+    def work(self, n: int = 0) -> None:
+        for number in range(3):
+            self.emit("out", n=number)
+
+
+def test_a_broken_actor_gets_a_fresh_instance_and_the_committed_state(run: Run) -> None:
+    diary: list[str] = []
+    breaks = [1, 1]
+
+    def decide(waiting: Waiting) -> Activation | None:
+        if waiting.counts["input"] == 1 and breaks:
+            breaks.pop()
+            raise LookupError("policy")
+        return Activation({"input": 1}) if waiting.counts["input"] else None
+
+    class Counting(Hooked):
+        def count(self, slot_data: Any, message: Any, job_state: Any) -> None:
+            self.increment_stat("calls")
+
+    routine = Counting(diary, "b ")
+    routine.set_logic(routine.count)
+    routine.set_activation_policy(decide)
+    job = run(flow_of(Tripling(diary, "a "), routine))
+
+    assert (job.status, job.get_routine_state("b")) == ("completed", {"calls": 3})
+    assert diary.count("b start") == 3

@@ -108,9 +108,9 @@ def test_a_job_of_another_runtime_is_unknown(chain: Chain) -> None:
         job = one.exec(chain(pass_on), job_id="one's")
 
         assert other.get_job("one's") is None
-        with pytest.raises(UnknownJobError, match="The runtime has no job .one's.. Use the runtime that started it"):
+        with pytest.raises(UnknownJobError, match=r"The runtime has no job .one's.. Use the runtime that started it"):
             other.cancel_job("one's")
-        with pytest.raises(UnknownJobError, match="The runtime has no job"):
+        with pytest.raises(UnknownJobError, match=r"The runtime has no job"):
             other.post(job, "a", "input", {})
 
 
@@ -125,7 +125,7 @@ def test_the_actors_of_jobs_are_not_in_pykkas_registry(stepped: Runtime, chain: 
 def test_a_job_id_in_use_is_refused(runtime: Runtime, chain: Chain) -> None:
     runtime.exec(chain(pass_on), job_id="one")
 
-    with pytest.raises(DuplicateJobError, match="The runtime already has a job 'one'. Leave job_id out"):
+    with pytest.raises(DuplicateJobError, match=r"The runtime already has a job 'one'. Leave job_id out"):
         runtime.exec(chain(pass_on), job_id="one")
 
 

@@ -193,7 +193,7 @@ def test_resuming_a_completed_job_is_an_error(runtime: Runtime, chain: Chain) ->
     job = runtime.exec(chain(send))
     job.wait(30)
 
-    with pytest.raises(JobFinishedError, match="is completed, so it cannot be resumed. Start a new job"):
+    with pytest.raises(JobFinishedError, match=r"is completed, so it cannot be resumed. Start a new job"):
         runtime.resume_job(job)
 
 
@@ -202,14 +202,14 @@ def test_resuming_a_cancelled_job_is_an_error(runtime: Runtime, chain: Chain) ->
     job.cancel()
     job.wait(30)
 
-    with pytest.raises(JobFinishedError, match="is cancelled, so it cannot be resumed. Start a new job"):
+    with pytest.raises(JobFinishedError, match=r"is cancelled, so it cannot be resumed. Start a new job"):
         runtime.resume_job(job)
 
 
 def test_resuming_a_running_job_is_an_error(runtime: Runtime, chain: Chain) -> None:
     job = runtime.exec(chain(send), keep_alive=True)
 
-    with pytest.raises(JobFinishedError, match="is running, so it cannot be resumed. A job that runs goes on"):
+    with pytest.raises(JobFinishedError, match=r"is running, so it cannot be resumed. A job that runs goes on"):
         runtime.resume_job(job)
 
 
@@ -220,7 +220,9 @@ def test_resuming_with_another_flow_is_an_error(stepped: Runtime, chain: Chain) 
     other.add_routine(Routine(), "a")
     other.routines["a"].define_slot("input", handler=lambda: None)
 
-    with pytest.raises(WrongFlowError, match="belongs to the flow 'flow', not to 'other'. Resume it with its own flow"):
+    with pytest.raises(
+        WrongFlowError, match=r"belongs to the flow 'flow', not to 'other'. Resume it with its own flow"
+    ):
         stepped.exec(other, job_state=job)
 
 
@@ -313,7 +315,7 @@ def test_a_post_to_a_paused_job_is_refused(stepped: Runtime, chain: Chain) -> No
     job = stepped.exec(chain(pass_on), keep_alive=True)
     stepped.pause_job(job)
 
-    with pytest.raises(JobFinishedError, match="is paused, so it cannot take a post"):
+    with pytest.raises(JobFinishedError, match=r"is paused, so it cannot take a post"):
         stepped.post(job, "a", "input", {"n": 1})
 
 

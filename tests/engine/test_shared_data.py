@@ -169,9 +169,9 @@ def test_a_deleted_key_is_gone_with_the_step(run: Run, graph: Graph) -> None:
 def test_reading_or_deleting_a_missing_key_raises_key_error(run: Run, graph: Graph) -> None:
     job = run(graph({"a": lambda self: None}))
 
-    with pytest.raises(KeyError, match="nothing"):
+    with pytest.raises(KeyError, match=r"nothing"):
         job.shared_data["nothing"]
-    with pytest.raises(KeyError, match="nothing"):
+    with pytest.raises(KeyError, match=r"nothing"):
         del job.shared_data["nothing"]
 
 

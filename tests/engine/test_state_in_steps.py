@@ -8,6 +8,7 @@ import pytest
 from flowforge.flow import Flow
 from flowforge.job_errors import JobFinishedError
 from flowforge.job_state import JobState
+from flowforge.records import StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
@@ -162,7 +163,7 @@ def test_stats_returns_a_copy_that_changes_nothing(run: Run, chain: Chain) -> No
 
 def test_an_attribute_assigned_in_a_step_raises_naming_the_remedy(run: Run, chain: Chain) -> None:
     def assign(self: Routine) -> None:
-        self.client = 1  # type: ignore[attr-defined]  # the mistake under test
+        self.client = 1
 
     job = run(chain(assign))
 
@@ -214,7 +215,7 @@ def test_update_routine_state_of_another_routine_is_refused(run: Run, chain: Cha
 def test_update_routine_state_outside_a_step_is_refused(run: Run, chain: Chain) -> None:
     job = run(chain(lambda self: None))
 
-    with pytest.raises(JobFinishedError, match="cannot change a routine's state. Call it inside a step"):
+    with pytest.raises(JobFinishedError, match=r"cannot change a routine's state. Call it inside a step"):
         job.update_routine_state("a", {"x": 1})
 
 
@@ -272,3 +273,15 @@ def test_state_survives_a_failure_and_the_resume_of_its_job(runtime: Runtime, ch
     runtime.resume_job(job).wait()
 
     assert job.get_routine_state("b") == {"items": [0, 1, 2]}
+
+
+def test_growing_lists_are_kept_as_appends_not_as_images(run: Run, chain: Chain) -> None:
+    def send(self: Routine) -> None:
+        for n in range(200):
+            self.emit("out", n=n)
+
+    job = run(chain(send, lambda self, n: self.state.setdefault("items", []).append(n)))
+
+    changes = [len(repr(r.state)) for r in job.view.history if isinstance(r, StepCommitted) and r.routine == "b"]
+    assert max(changes[1:]) < 2 * min(changes[1:])
+    assert job.get_routine_state("b") == {"items": list(range(200))}

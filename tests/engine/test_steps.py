@@ -41,8 +41,8 @@ def effects_of(job: JobState) -> list[Any]:
     ]
 
 
-ALL = [1, [{"n": 1}], {"n": 1}, [1], [{"n": 1}]]
-NONE = [None, None, {}, [], []]
+ALL: list[Any] = [1, [{"n": 1}], {"n": 1}, [1], [{"n": 1}]]
+NONE: list[Any] = [None, None, {}, [], []]
 
 
 def test_all_effects_of_a_step_take_place_when_it_returns(run: Run, chain: Chain) -> None:

@@ -110,7 +110,7 @@ def test_positions_have_no_gap_and_epochs_do_not_fall(run: Run, chain: Chain) ->
 
 
 def bounded_runtime(**options: int) -> Runtime:
-    return Runtime(options=RuntimeOptions(thread_pool_size=2, **options))  # type: ignore[arg-type]  # only ints are given
+    return Runtime(options=RuntimeOptions(thread_pool_size=2, **options))
 
 
 def test_the_history_is_bounded_and_counts_what_it_let_go(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:

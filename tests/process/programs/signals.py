@@ -71,7 +71,7 @@ before = {number: signal.getsignal(number) for number in SIGNALS}
 runtime = Runtime(2)
 flow = Flow("flow")
 flow.add_routine(Idle(), "idle")
-job = runtime.exec(flow, keep_alive=True)
+job = runtime.exec(flow, entry_params={}, keep_alive=True)
 print("installed", [number for number in SIGNALS if signal.getsignal(number) != before[number]], flush=True)
 {"hear": wait_and_hear, "interrupt": wait_for_interrupt, "use": use_in_handlers}[WHAT]()
 runtime.shutdown()

@@ -62,7 +62,7 @@ def main() -> None:
     runtime = Runtime(options=RuntimeOptions(shutdown_timeout=0.25))
     flow = Flow("flow")
     flow.add_routine(Stuck(), "stuck")
-    job = runtime.exec(flow, job_id="job-1", keep_alive=True)
+    job = runtime.exec(flow, entry_params={}, job_id="job-1", keep_alive=True)
     if STUCK == "output":
         job.set_output_handler(CallbackOutputHandler(wait_for_ever))
         runtime.post(job, "stuck", "trigger", {})
