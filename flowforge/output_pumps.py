@@ -27,7 +27,7 @@ class OutputPumps:
                 self._pumps[job_id] = pump
             if before is not None:
                 self._retire(before)
-        view.output_listener = None if pump is None else lambda record: _pump(pump, job_id, record)
+        view.set_output_listener(None if pump is None else lambda record: _pump(pump, job_id, record))
 
     def note_rest(self, job_id: str) -> None:
         """A job sends nothing more for now: its thread ends once it has handled what was sent."""

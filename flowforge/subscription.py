@@ -47,13 +47,11 @@ class Subscription(Iterator[Record | Lagged]):
             for record in view.history:
                 self._put(record)
             self._has_ended = not view.is_live
-            view.listeners.append(self._put)
+            view.add_listener(self._put)
 
     def close(self) -> None:
         """Stop receiving; what has arrived can still be read."""
-        with self._view.lock:
-            if self._put in self._view.listeners:
-                self._view.listeners.remove(self._put)
+        self._view.remove_listener(self._put)
         with self._arrived:
             self._has_ended = True
             self._arrived.notify_all()

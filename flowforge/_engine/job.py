@@ -34,6 +34,7 @@ from flowforge.records import (
     JobMoved,
     JobStarted,
     Record,
+    SharedChange,
     StepCommitted,
 )
 from flowforge.routine_instances import instantiate
@@ -76,6 +77,7 @@ class Job:
         self.clock = host.dispatcher.clock
         self.codec = host.codec
         self.registry = host.registry
+        self.records_per_look = host.records_per_look
         self.plan = plan
         self.data = data
         self.view = view
@@ -170,12 +172,14 @@ class Job:
         state = worker.tracked.commit()
         if step.posts:
             step.posts = [post for post in step.posts if self.take_key(post[2])]
-        step.seal(self.clock.now())
+        at = self.clock.now()
+        step.seal(at)
         work, deliveries = step.work, step.deliveries
-        self.in_flight += len(deliveries)
-        for delivery in deliveries:
-            self._put(delivery)
         messages = work.messages
+        if deliveries:
+            self.in_flight += len(deliveries)
+            for delivery in deliveries:
+                self._put(delivery)
         if step.is_final:
             worker.consume(work)
             self.in_flight -= len(messages)
@@ -183,17 +187,15 @@ class Job:
             worker.put_back(work, 0, step.index)
             if step.emissions and not state:
                 worker.lacks_cursor = True
-        for change in shared:
-            write_shared(self.shared, change)
-        if step.shared_log:
-            self.data.shared_log.extend(step.shared_log)
-        for action, _ in step.after_commit:
-            worker.after_commit.append(action)
         if state:
             worker.note_state_changed()
+        self._commit_rare(worker, step, shared)
+        self.data.position = position = self.data.position + 1
         self.append(
             StepCommitted(
-                **self.next_position(),
+                position=position,
+                at=at,
+                epoch=self.epoch,
                 routine=worker.plan.id,
                 replica=worker.replica,
                 slot=work.slot,
@@ -202,14 +204,22 @@ class Job:
                 duration=step.ended - step.started,
                 queued=max(0.0, step.began - messages[0].at),
                 deliveries=tuple(deliveries),
-                outputs=tuple(step.outputs or ()),
+                outputs=() if step.outputs is None else tuple(step.outputs),
                 state=state,
                 shared=shared,
-                shared_log=tuple(step.shared_log or ()),
+                shared_log=() if step.shared_log is None else tuple(step.shared_log),
             )
         )
         if not self.in_flight:
             self.complete_if_done()
+
+    def _commit_rare(self, worker: Worker, step: Step, shared: tuple[SharedChange, ...]) -> None:
+        for change in shared:
+            write_shared(self.shared, change)
+        if step.shared_log:
+            self.data.shared_log.extend(step.shared_log)
+        for action, _ in step.after_commit:
+            worker.after_commit.append(action)
 
     def take_key(self, key: str | None) -> bool:
         """Whether a message posted under `key` is the first one; it counts as taken then."""
@@ -231,8 +241,7 @@ class Job:
         self.host.log.append(self.id, record)
         inbox = self.view.inbox
         inbox.append(record)
-        is_due = len(inbox) >= self.host.records_per_look or self.view.is_watched
-        if is_due or not isinstance(record, StepCommitted):
+        if self.view.is_watched or len(inbox) >= self.records_per_look or type(record) is not StepCommitted:
             self.supervisor.look()
 
     def deliver(self, delivery: Delivery) -> None:

@@ -25,7 +25,19 @@ class Target:
 class RoutinePlan:
     """One routine of a flow, as its actors need it."""
 
-    __slots__ = ("has_start", "has_stop", "id", "index", "lanes", "rank", "slots", "targets", "template", "upstream")
+    __slots__ = (
+        "has_start",
+        "has_stop",
+        "id",
+        "index",
+        "lanes",
+        "rank",
+        "slots",
+        "sources",
+        "targets",
+        "template",
+        "upstream",
+    )
 
     def __init__(self, index: int, routine_id: str, template: Routine) -> None:
         self.index = index
@@ -34,6 +46,8 @@ class RoutinePlan:
         self.slots = tuple(template.slots.values())
         self.lanes = {slot.name: number for number, slot in enumerate(self.slots)}
         self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(template.events, ())
+        self.sources = {name: f"{routine_id}.{name}" for name in template.events}
+        """What messages say they come from, for each event."""
         self.upstream: tuple[tuple[int, ...], ...] = tuple(() for _ in self.slots)
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0

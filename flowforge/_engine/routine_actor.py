@@ -70,7 +70,8 @@ class RoutineActor(Worker):
         for lane, count in work.taken():
             for _ in range(count):
                 self.mailbox.pop(lane)
-            note_popped(self.job, self, lane)
+            if self.mailbox.lanes[lane].is_over or self.job.space_waiters:
+                note_popped(self.job, self, lane)
 
     def put_back(self, work: Work, attempt: int, progress: int) -> None:
         work.messages = tuple(with_counts(message, attempt, progress) for message in work.messages)

@@ -13,7 +13,7 @@ from flowforge.graph_errors import UnknownEventError
 from flowforge.records import Delivery, Destination, Message, Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flowforge._engine.plan import Target
     from flowforge._engine.work import Work
@@ -28,53 +28,30 @@ class Step:
     Nothing in it can be seen by another step before the job commits it, or after it was rolled back.
     """
 
-    __slots__ = (
-        "_calls",
-        "_random",
-        "after_commit",
-        "began",
-        "deliveries",
-        "emissions",
-        "ended",
-        "epoch",
-        "error",
-        "index",
-        "is_abandoned",
-        "is_final",
-        "is_open",
-        "outputs",
-        "posts",
-        "shared",
-        "shared_log",
-        "started",
-        "state",
-        "work",
-        "worker",
-    )
+    # Most steps need none of these, so they are set when they are needed.
+    is_open = True
+    is_final = True
+    is_abandoned = False
+    error: BaseException | None = None
+    outputs: list[Output] | None = None
+    shared: SharedBuffer | None = None
+    shared_log: list[Any] | None = None
+    posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
+    after_commit: Sequence[tuple[Callable[[], None], Callable[[], None] | None]] = ()
+    _calls = 0
+    _random: random.Random | None = None
 
     def __init__(self, worker: Worker, work: Work, epoch: int, started: float) -> None:
         self.worker = worker
         self.work = work
         self.epoch = epoch
-        self.started = started
+        self.started = self.ended = started
         # Kept here, so that a step that was abandoned cannot reach the state of the attempt after it.
         self.state: dict[str, Any] = worker.user_state
-        self.ended = started
         self.began = worker.job.clock.now()
-        self.is_open = True
-        self.is_final = True
-        self.is_abandoned = False
-        self.error: BaseException | None = None
         self.index = work.messages[0].progress
         self.emissions: list[tuple[Target | None, str, dict[str, Any]]] = []
         self.deliveries: list[Delivery] = []
-        self.outputs: list[Output] | None = None
-        self.shared: SharedBuffer | None = None
-        self.shared_log: list[Any] | None = None
-        self.after_commit: list[tuple[Callable[[], None], Callable[[], None] | None]] = []
-        self.posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
-        self._calls = 0
-        self._random: random.Random | None = None
 
     # What a handler reaches through its routine
 
@@ -143,7 +120,7 @@ class Step:
         `action` is called once when this step has committed, without the job's lock and before another step of the
         routine; `undo` if it will not commit.
         """
-        self.after_commit.append((action, undo))
+        self.after_commit = [*self.after_commit, (action, undo)]
 
     def post(self, to: Destination, payload: dict[str, Any], key: str | None) -> None:
         """Buffer a message from outside for a slot of this step's own job."""
@@ -168,22 +145,22 @@ class Step:
     def seal(self, at: float) -> None:
         """Turn what was emitted into messages, numbered from where the work's last commit ended."""
         job, plan, parent = self.worker.job, self.worker.plan, self.work.messages[0]
-        correlation = parent.correlation or parent.id
+        parent_id, trace, index = parent.id, parent.trace, self.index
+        correlation = parent.correlation or parent_id
         for target, event, payload in self.emissions:
-            source = f"{plan.id}.{event}"
+            source = plan.sources[event]
             if target is None:
                 if self.outputs is None:
                     self.outputs = []
                 self.outputs.append(Output(source, payload))
                 continue
-            self.index += 1
-            message = Message(
-                child_id(parent.id, self.index), job.id, source, payload, at, correlation, parent.id, 0, 0, parent.trace
-            )
+            index += 1
+            number = child_id(parent_id, index)
+            message = Message(number, job.id, source, payload, at, correlation, parent_id, 0, 0, trace)
             self.deliveries.append(Delivery(target.destination, message))
         for to, payload, key in self.posts or ():
-            self.index += 1
-            number = child_id(parent.id, self.index) if key is None else posted_id(job.id, key)
-            message = Message(number, job.id, "", payload, at, correlation, parent.id, 0, 0, parent.trace, key)
+            index += 1
+            number = child_id(parent_id, index) if key is None else posted_id(job.id, key)
+            message = Message(number, job.id, "", payload, at, correlation, parent_id, 0, 0, trace, key)
             self.deliveries.append(Delivery(to, message))
-        self.index += 1
+        self.index = index + 1

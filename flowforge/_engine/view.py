@@ -75,7 +75,9 @@ class JobView:
         self.past_history: list[ExecutionRecord] = []
         """What a loaded job brought with it."""
         self.output_listener: Callable[[Record], None] | None = None
-        self.listeners: list[Callable[[Record], None]] = []
+        self.listeners: tuple[Callable[[Record], None], ...] = ()
+        self.is_watched = False
+        """Whether somebody wants each record as soon as it is committed."""
 
     def tree(self, routine: str, replica: int) -> dict[str, Any]:
         """A copy of the committed state of one routine, `{"state": ..., "merged": ...}`."""
@@ -87,23 +89,48 @@ class JobView:
         """Give a routine its initial state, unless it has one."""
         self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody wants each record as soon as it is committed."""
-        return bool(self.listeners) or self.output_listener is not None
+    def add_listener(self, listener: Callable[[Record], None]) -> None:
+        """Have `listener` called with each record from now on, in order, with the view's lock held."""
+        with self.lock:
+            self.listeners = (*self.listeners, listener)
+            self.is_watched = True
+
+    def remove_listener(self, listener: Callable[[Record], None]) -> None:
+        """Call it no more; nothing happens if it is not there."""
+        with self.lock:
+            self.listeners = tuple(other for other in self.listeners if other != listener)
+            self.is_watched = bool(self.listeners) or self.output_listener is not None
+
+    def set_output_listener(self, listener: Callable[[Record], None] | None) -> None:
+        """Have `listener`, in place of the one before, called with each record from now on."""
+        with self.lock:
+            self.output_listener = listener
+            self.is_watched = bool(self.listeners) or listener is not None
 
     def catch_up(self) -> None:
         """Apply all records that have been committed."""
         with self.lock:
             inbox = self.inbox
             while inbox:
-                self._apply(inbox.popleft())
+                record = inbox.popleft()
+                self.position = record.position
+                if type(record) is StepCommitted:
+                    self._step_committed(record)
+                else:
+                    self._apply_rare(record)
+                self._remember(record)
+                self.tracker.apply(record)
+                if self.is_watched:
+                    self._tell(record)
 
-    def _apply(self, record: Record) -> None:
-        self.position = record.position
-        if isinstance(record, StepCommitted):
-            self._step_committed(record)
-        elif isinstance(record, StepFailed):
+    def _tell(self, record: Record) -> None:
+        for listener in self.listeners:
+            listener(record)
+        if self.output_listener is not None:
+            self.output_listener(record)
+
+    def _apply_rare(self, record: Record) -> None:
+        if isinstance(record, StepFailed):
             routine = self.routine(record.routine)
             routine.errors += 1
             routine.last_error = record.error
@@ -118,12 +145,6 @@ class JobView:
             self._job_moved(record)
         elif isinstance(record, JobStarted):
             self.status = JobStatus.RUNNING
-        self._remember(record)
-        self.tracker.apply(record)
-        for listener in tuple(self.listeners):
-            listener(record)
-        if self.output_listener is not None:
-            self.output_listener(record)
 
     def _step_committed(self, record: StepCommitted) -> None:
         routine = self.routine(record.routine)

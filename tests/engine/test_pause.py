@@ -8,7 +8,7 @@ import pytest
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
-from flowforge.job_errors import JobFinishedError, WrongFlowError
+from flowforge.job_errors import JobFinishedError, WrongFlowError, WrongStateError
 from flowforge.job_state import JobState
 from flowforge.records import JobMoved, RoutineRestarted
 from flowforge.routine import Routine
@@ -357,3 +357,25 @@ def test_a_source_that_loses_its_cursor_before_the_pause_commits_breaks_nothing(
 
     assert job.status in {"paused", "completed"}
     assert all(record.routine != "b" for record in job.view.history if isinstance(record, RoutineRestarted))
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda flow: flow.remove_routine("b"), r"messages wait for the routine 'b', which the flow does not have"),
+        (lambda flow: flow.routines["b"].slots.pop("input"), r"messages wait in the slot b.input, which"),
+    ],
+)
+def test_a_flow_that_no_longer_fits_is_refused_with_the_difference(
+    stepped: Runtime, chain: Chain, turn: Turn, change: Callable[[Flow], object], difference: str
+) -> None:
+    job = stepped.exec(chain(send, pass_on))
+    turn("a", "a")
+    stepped.pause_job(job)
+    changed = chain(send, pass_on)
+    changed.disconnect("a.out", "b.input")
+    changed.routines["b"].define_slot("other", handler=lambda: None)
+    change(changed)
+
+    with pytest.raises(WrongStateError, match=difference):
+        stepped.exec(changed, job_state=job)

@@ -116,3 +116,31 @@ def test_exec_inside_a_step_that_is_retried_starts_one_job(runtime: Runtime, cha
     assert child is not None
     assert child.wait(30)
     assert numbers(child, "a.out") == [1]
+
+
+def test_a_job_started_in_a_step_takes_posts_of_that_step(runtime: Runtime, chain: Chain) -> None:
+    def start(self: Routine) -> None:
+        child = runtime.exec(chain(pass_on), job_id="child", keep_alive=True)
+        runtime.post(child, "a", "input", {"n": 9})
+
+    job = runtime.exec(chain(start))
+    job.wait(30)
+    child = runtime.get_job("child")
+
+    assert job.status == "completed"
+    assert child is not None
+    child.close()
+    assert child.wait(30)
+    assert numbers(child, "a.out") == [9]
+
+
+def test_a_job_started_and_cancelled_in_one_step_does_not_run(runtime: Runtime, chain: Chain) -> None:
+    def start(self: Routine) -> None:
+        runtime.exec(chain(pass_on), job_id="child", entry_params={"n": 1}).cancel("changed my mind")
+
+    runtime.exec(chain(start)).wait(30)
+    child = runtime.get_job("child")
+
+    assert child is not None
+    assert child.wait(30)
+    assert (child.status, child.outputs) == ("cancelled", {})

@@ -1,7 +1,7 @@
 """`set_concurrency(n)` runs n replicas of a routine behind its slots."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -194,3 +194,102 @@ def test_cancelling_replicas_commits_nothing_more(
     dispatcher.run_until_idle()
 
     assert (numbers(job), job.get_routine_state("b")) == before
+
+
+class Merging(Routine):
+    """Emits what its handler is called with."""
+
+    def __init__(self, merge_strategy: Any) -> None:
+        super().__init__()
+        self.define_slot("input", handler=self.tell, merge_strategy=merge_strategy, max_queue_length=5)
+        self.define_event("out")
+
+    def tell(self, n: Any) -> None:
+        self.emit("out", n=n)
+
+
+def refuse_seven(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    if new["n"] == 7:
+        raise LookupError(7)
+    return {"n": new["n"] + (old["n"] if old else 0)}
+
+
+def merging(graph: Callable[..., Flow], merge_strategy: Any) -> Flow:
+    flow = graph({"a": send, "b": Merging(merge_strategy)}, "a.out -> b.input")
+    flow.routines["b"].set_concurrency(3)
+    return flow
+
+
+def test_merging_acts_once_before_work_is_handed_out(run: Run, graph: Callable[..., Flow]) -> None:
+    job = run(merging(graph, "append"))
+
+    assert [payload["n"] for payload in job.outputs["b.out"]] == [list(range(n + 1)) for n in range(COUNT)]
+
+
+def test_a_merge_that_raises_before_replicas_is_an_error_of_its_message(run: Run, graph: Callable[..., Flow]) -> None:
+    flow = merging(graph, refuse_seven)
+    flow.routines["b"].set_as_optional("skip")
+    job = run(flow)
+
+    assert (job.status, [letter.payload for letter in job.dead_letters]) == ("completed", [{"n": 7}])
+    assert len(job.outputs["b.out"]) == COUNT - 1
+
+
+def test_replicas_hold_their_source_back(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
+    waiting = [0, 0]
+
+    def source(self: Routine) -> Iterator[None]:
+        while self.state.setdefault("next", 0) < 200:
+            self.emit("out", n=self.state["next"])
+            self.state["next"] += 1
+            waiting[0] += 1
+            waiting[1] = max(waiting)
+            yield
+
+    flow = chain(source, Merging("override"))
+    flow.routines["b"].set_concurrency(3)
+    flow.routines["b"].slots["input"].handler = None
+    flow.routines["b"].set_logic(lambda data, message, job: waiting.__setitem__(0, waiting[0] - 1))
+    job = stepped.exec(flow)
+    while dispatcher.choices():
+        dispatcher.step(-1)
+
+    assert job.status == "completed"
+    assert waiting[0] == 0
+    assert waiting[1] <= 5 + 3
+
+
+def test_a_replica_that_takes_too_long_is_given_up_alone(stepped: Runtime, chain: Chain) -> None:
+    async def slow_at_two(self: Routine, n: int) -> None:
+        await asyncio.sleep(10.0 if n == 2 else 0.5)
+        self.emit("out", n=n)
+
+    flow = replicated(chain, slow_at_two)
+    flow.routines["b"].set_timeout(2.0)
+    flow.routines["b"].set_as_optional("skip")
+    job = stepped.exec(flow)
+    job.wait()
+
+    assert numbers(job) == [n for n in range(COUNT) if n != 2]
+    assert [letter.payload for letter in job.dead_letters] == [{"n": 2}]
+
+
+def test_a_replicas_retry_survives_a_pause(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
+    failed: list[int] = []
+
+    def refuse_once(self: Routine, n: int) -> None:
+        if n in {3, 5} and n not in failed:
+            failed.append(n)
+            raise LookupError
+        self.emit("out", n=n)
+
+    flow = replicated(chain, refuse_once)
+    flow.routines["b"].set_as_critical(retry_delay=10.0)
+    job = stepped.exec(flow)
+    while dispatcher.step():
+        pass
+    stepped.pause_job(job)
+    stepped.resume_job(job).wait()
+
+    assert (job.status, numbers(job)) == ("completed", list(range(COUNT)))
+    assert dispatcher.clock.monotonic() == 10.0
