@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from flowforge.binding import takes
 from flowforge.option_checks import check_amount, check_name, check_whole_number
 from flowforge.option_errors import OptionError, PolicyAnswerError, UnknownPolicySlotError
 
@@ -253,11 +254,11 @@ def policy_from(value: object) -> ActivationPolicy:
         return value
     if isinstance(value, ActivationPolicy):
         return _Custom(value.decide, value.drain, value.next_check, value.name, value.needs)
-    if callable(value) and not isinstance(value, type):
+    factories = (immediate_policy, batch_size_policy, all_slots_ready_policy, time_interval_policy, custom_policy)
+    if callable(value) and not isinstance(value, type) and value not in factories and takes(value, 1):
         return custom_policy(value)
-    raise OptionError(
-        "set_activation_policy", "policy", value, "Give a policy such as immediate_policy(), or a function."
-    )
+    remedy = "Give a policy such as immediate_policy(), called, or a function of what waits."
+    raise OptionError("set_activation_policy", "policy", value, remedy)
 
 
 def check_activation(activation: object, waiting: Waiting, policy: str = "custom") -> Activation | None:

@@ -21,6 +21,7 @@ __all__ = [
     "compile_call",
     "handler_kind",
     "shape_of",
+    "takes",
 ]
 
 Handler: TypeAlias = Callable[..., object]
@@ -135,6 +136,19 @@ def _parameters(handler: Handler) -> list[inspect.Parameter]:
         else parameter
         for parameter in wrapped
     ]
+
+
+def takes(function: Handler, count: int) -> bool:
+    """Whether `function` can be called with `count` arguments by position, as far as its signature tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def check_parameters(shape: HandlerShape, keys: Collection[str]) -> list[str]:

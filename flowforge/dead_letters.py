@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
+from flowforge.at_rest import append_at_rest
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
@@ -28,13 +29,13 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
             raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
         del job_state.data.dead_letters[letter_id]
         deliveries = control.letter_deliveries(letter)
-        job_state.append_at_rest(DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
+        append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
         for delivery in deliveries:
             job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
     if status is JobStatus.COMPLETED and (live is None or not live.host.reopen(job_state)):
         with job_state.control_lock:
             reason = "A dead letter was requeued."
-            job_state.append_at_rest(JobMoved, status=JobStatus.PAUSED.value, reason=reason)
+            append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason=reason)
 
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:
@@ -46,7 +47,7 @@ def purge_letter(job_state: JobState, letter_id: str) -> None:
             control.purge(live, letter)
         else:
             del job_state.data.dead_letters[letter_id]
-            job_state.append_at_rest(DeadLetterPurged, letter=letter_id)
+            append_at_rest(job_state, DeadLetterPurged, letter=letter_id)
 
 
 def _letter(job_state: JobState, letter_id: str) -> DeadLetter:

@@ -7,7 +7,6 @@ import contextlib
 import copy
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
@@ -18,13 +17,15 @@ from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView, added_states
+from flowforge.at_rest import append_at_rest
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
-from flowforge.job_errors import JobFinishedError, WaitInStepError
+from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
 from flowforge.output_handler import output_handler_from
-from flowforge.records import ErrorInfo, JobMoved, Record, SharedChange, SharedWritten
+from flowforge.records import ErrorInfo, JobMoved
+from flowforge.routine_errors import ForeignStateError, OutsideStepError
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -131,21 +132,18 @@ class JobState:
         """Merge `values` into the state of the routine whose step this is; takes effect with the step."""
         step = CURRENT_STEP.get()
         if not isinstance(step, Step) or not step.is_open or step.job_state is not self:
-            raise JobFinishedError(
-                self.job_id, self.status, "change a routine's state", "Call it inside a step of that routine."
-            )
+            raise OutsideStepError("The state", routine_id, "Change it inside a step of that routine.")
         if step.routine_id != routine_id:
-            raise JobFinishedError(
-                self.job_id,
-                self.status,
-                f"change the state of {routine_id!r} inside a step of {step.routine_id!r}",
-                "Use shared_data for what routines share.",
-            )
+            raise ForeignStateError(routine_id, step.routine_id)
         step.state.update(values)
 
     def routine_status(self, routine_id: str) -> dict[str, Any]:
-        """System facts of one routine: status, calls, errors, dead letters, last error."""
+        """System facts of one routine: status, calls, errors, dead letters, last error.
+
+        UnknownTargetError for a routine that the flow does not have.
+        """
         view = self._seen()
+        self._check_known(routine_id)
         with view.lock:
             found = view.routine(routine_id)
             return {
@@ -164,7 +162,9 @@ class JobState:
         return self._seen().entries()
 
     def get_execution_history(self, routine_id: str | None = None) -> list[ExecutionRecord]:
-        """The history, or one routine's part of it."""
+        """The history, or one routine's part of it; UnknownTargetError for a routine that the flow does not have."""
+        if routine_id is not None:
+            self._check_known(routine_id)
         return [entry for entry in self.execution_history if routine_id in {None, entry.routine_id}]
 
     @property
@@ -301,15 +301,24 @@ class JobState:
     def request_pause(self, reason: str = "", checkpoint: Any = None) -> bool:
         """Begin to pause, as `pause` does, without waiting for it; False if it rests."""
         live = self._live("pause a job")
+        step = CURRENT_STEP.get()
+        if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
+            step.do_after_commit(lambda: self._request_pause_now(reason, checkpoint))
+            return True
         if live is None or live.is_over:
             return False
         control.check_can_pause(live)
-        step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open:
             step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
         else:
             control.request_pause(live, reason, checkpoint)
         return True
+
+    def _request_pause_now(self, reason: str, checkpoint: Any) -> None:
+        self.request_pause(reason, checkpoint)
+
+    def _cancel_now(self, reason: str) -> None:
+        self.cancel(reason)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; return the steps that still run, whose effects will be refused.
@@ -317,11 +326,16 @@ class JobState:
         A paused one is cancelled where it stands; one that has finished stays as it is.
         """
         live = self._live("cancel a job")
+        step = CURRENT_STEP.get()
+        if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
+            # The job starts when this step commits, and the command follows.
+            step.do_after_commit(lambda: self._cancel_now(reason))
+            return []
         if live is not None and not live.is_over:
             return control.cancel(live, reason)
         with self.control_lock:
             if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
-                self.append_at_rest(JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
+                append_at_rest(self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
         return []
 
     # Keeping
@@ -367,24 +381,10 @@ class JobState:
         """A checked copy of a value."""
         return self.codec.copy(value, path)
 
-    def commit_shared(self, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:
-        """Let changes of shared data from outside of steps take effect; with `control_lock` held."""
-        for change in changes:
-            control.write_shared(self.data.shared, change)
-        self.data.shared_log.extend(entries)
-        if self.live is not None and not self.live.is_over:
-            self.live.append(SharedWritten(**self.live.next_position(), shared=changes, shared_log=entries))
-        else:
-            self.append_at_rest(SharedWritten, shared=changes, shared_log=entries)
-
-    def append_at_rest(self, kind: type[Record], **facts: Any) -> None:
-        """Write a record of what was done to the resting job; with `control_lock` held."""
-        self.data.position += 1
-        record = kind(position=self.data.position, at=time.time(), epoch=self.data.epoch, **facts)
-        if self.live is not None:
-            self.live.host.log.append(self.job_id, record)
-        self.view.inbox.append(record)
-        self.view.catch_up()
+    def _check_known(self, routine_id: str) -> None:
+        known = dict.fromkeys(routine for routine, _ in self.view.trees)
+        if routine_id not in known:
+            raise UnknownTargetError(f"routine in the flow {self.flow_id!r} named", routine_id, known)
 
     def _live(self, asked: str) -> Job | None:
         if self.live is not None:

@@ -8,6 +8,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,19 +18,17 @@ from flowforge.atomic_file import write_atomically
 from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobStateFileError, NoCursorError
+from flowforge.job_state_form import FORMAT, KIND, SavedJob, SavedLetter, SavedMessage
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
 from flowforge.records import ErrorInfo, Message, Output
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.json_form import from_json, to_json
+from flowforge.structs import ValidationError, convert
 
-__all__ = ["FORMAT", "load_tree", "restore", "save_tree", "tree_of"]
+__all__ = ["load_tree", "restore", "save_tree", "tree_of"]
 
-FORMAT = 1
-"""The version of the file format that is written."""
-
-_KIND = "flowforge job state"
 _MESSAGE_FIELDS = ("job", "source", "at", "attempt", "progress", "trace", "key", "is_merged")
 _IDS = ("id", "correlation", "causation")
 
@@ -55,7 +54,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
     with view.lock:
         view.catch_up()
         return {
-            "kind": _KIND,
+            "kind": KIND,
             "format": FORMAT,
             "job_id": data.job_id,
             "flow_id": data.flow_id,
@@ -112,67 +111,70 @@ def load_tree(path: str | os.PathLike[str]) -> Any:
 def restore(build: Callable[[JobData, JobView, Codec], S], tree: Any, codec: Codec, path: str) -> S:
     """The job that `tree_of` described; JobStateFileError for anything else."""
     remedy = "Load a file that JobState.save wrote."
-    if not isinstance(tree, Mapping) or tree.get("kind") != _KIND:
+    if not isinstance(tree, Mapping) or tree.get("kind") != KIND:
         raise JobStateFileError(path, "it is something else", remedy)
     if tree.get("format") != FORMAT:
         problem = f"its format is {tree.get('format')!r}, and this version reads {FORMAT!r}"
         raise JobStateFileError(path, problem, "Load it with the version of FlowForge that wrote it.")
     try:
-        return build(_data_of(tree, codec), _view_of(tree, codec), codec)
+        saved = convert(tree, SavedJob)
+        return build(_data_of(saved, codec), _view_of(saved, codec), codec)
+    except ValidationError as err:
+        raise JobStateFileError(path, f"it is damaged: {err}", remedy) from err
     except FlowForgeError as err:
         raise JobStateFileError(path, str(err), "Register the types it uses with the codec.") from err
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
-        problem = f"it is damaged at {err!r}"
-        raise JobStateFileError(path, problem, remedy) from err
 
 
-def _data_of(tree: Mapping[str, Any], codec: Codec) -> JobData:
+def _data_of(saved: SavedJob, codec: Codec) -> JobData:
     data = JobData(
-        job_id=str(tree["job_id"]),
-        flow_id=str(tree["flow_id"]),
-        epoch=int(tree["epoch"]),
-        position=int(tree["position"]),
-        entries=int(tree["entries"]),
-        letters=int(tree["letters"]),
-        elapsed=float(tree["elapsed"]),
-        is_kept_alive=bool(tree["is_kept_alive"]),
-        keys=set(tree["keys"]),
-        checkpoint=from_json(tree["checkpoint"], codec),
-        retries={str(routine): float(due) for routine, due in tree["retries"].items()},
-        shared=from_json(tree["shared_data"], codec),
-        shared_log=from_json(tree["shared_log"], codec),
+        job_id=saved.job_id,
+        flow_id=saved.flow_id,
+        epoch=saved.epoch,
+        position=saved.position,
+        entries=saved.entries,
+        letters=saved.letters,
+        elapsed=saved.elapsed,
+        is_kept_alive=saved.is_kept_alive,
+        keys=set(saved.keys),
+        checkpoint=from_json(saved.checkpoint, codec),
+        retries=saved.retries,
+        shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
+        shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
     )
-    for waiting in tree["pending"]:
-        data.pending[waiting["routine"], waiting["slot"]] = [_message_of(m, codec) for m in waiting["messages"]]
-    for letter in tree["dead_letters"]:
-        data.dead_letters[letter["id"]] = _letter_of(letter, codec)
+    for waiting in saved.pending:
+        data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]
+    for letter in saved.dead_letters:
+        data.dead_letters[letter.id] = _letter_of(letter, codec)
     return data
 
 
-def _view_of(tree: Mapping[str, Any], codec: Codec) -> JobView:
+def _view_of(saved: SavedJob, codec: Codec) -> JobView:
     options = RuntimeOptions()
-    view = JobView(str(tree["job_id"]), options.max_history, options.max_outputs)
-    view.status = JobStatus(tree["status"])
-    view.reason = str(tree["reason"])
-    view.position = int(tree["position"])
-    view.error = _error_of(tree["error"])
-    view.failed_routine = tree["failed_routine"]
-    for routine in tree["routines"]:
-        view.trees[routine["id"], int(routine["replica"])] = from_json(routine["tree"], codec)
-    for name, facts in tree["facts"].items():
+    view = JobView(saved.job_id, options.max_history, options.max_outputs)
+    view.status = JobStatus(saved.status)
+    view.reason = saved.reason
+    view.position = saved.position
+    view.error = saved.error
+    view.failed_routine = saved.failed_routine
+    for routine in saved.routines:
+        tree = convert(from_json(routine.tree, codec), dict[str, dict[Any, Any]])
+        view.trees[routine.id, routine.replica] = tree
+    for name, facts in saved.facts.items():
         known = view.routine(name)
-        known.status = facts["status"]
-        known.calls, known.errors, known.dead_letters = facts["calls"], facts["errors"], facts["dead_letters"]
-        known.last_error = _error_of(facts["last_error"])
-    view.outputs = from_json(tree["outputs"], codec)
+        known.status, known.last_error = facts.status, facts.last_error
+        known.calls, known.errors, known.dead_letters = facts.calls, facts.errors, facts.dead_letters
+    view.outputs = convert(from_json(saved.outputs, codec), dict[str, list[dict[str, Any]]])
     view.output_log = deque(
-        (o["at"], o["routine"], Output(o["name"], from_json(o["payload"], codec), is_event=False))
-        for o in tree["output_log"]
+        (o.at, o.routine, Output(o.name, _payload_of(o.payload, codec), is_event=False)) for o in saved.output_log
     )
-    view.outputs_dropped = int(tree["outputs_dropped"])
-    view.past_history = [_entry_of(entry, codec) for entry in tree["history"]]
-    view.history_dropped = int(tree["history_dropped"])
+    view.outputs_dropped = saved.outputs_dropped
+    view.past_history = [_entry_of(entry, codec) for entry in saved.history]
+    view.history_dropped = saved.history_dropped
     return view
+
+
+def _payload_of(tree: Any, codec: Codec) -> dict[str, Any]:
+    return convert(from_json(tree, codec), dict[str, Any])
 
 
 def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str) -> dict[str, Any]:
@@ -182,10 +184,10 @@ def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str)
     return tree
 
 
-def _message_of(tree: Mapping[str, Any], codec: Codec) -> Message:
-    fields: dict[str, Any] = {name: tree[name] for name in _MESSAGE_FIELDS}
-    fields |= {name: int(tree[name], 16) for name in _IDS}
-    return Message(payload=from_json(tree["payload"], codec), **fields)
+def _message_of(saved: SavedMessage, codec: Codec) -> Message:
+    fields: dict[str, Any] = {name: getattr(saved, name) for name in _MESSAGE_FIELDS}
+    fields |= {name: int(getattr(saved, name), 16) for name in _IDS}
+    return Message(payload=_payload_of(saved.payload, codec), **fields)
 
 
 def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
@@ -200,20 +202,15 @@ def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[st
     }
 
 
-def _letter_of(tree: Mapping[str, Any], codec: Codec) -> DeadLetter:
-    messages = tuple(_message_of(m, codec) for m in tree["messages"])
-    error = _error_of(tree["error"])
-    return DeadLetter(tree["id"], tree["routine"], tuple(tree["slots"]), messages, tree["strategy"], error, tree["at"])
+def _letter_of(saved: SavedLetter, codec: Codec) -> DeadLetter:
+    messages = tuple(_message_of(m, codec) for m in saved.messages)
+    return DeadLetter(saved.id, saved.routine, saved.slots, messages, saved.strategy, saved.error, saved.at)
 
 
 def _error_tree(error: ErrorInfo | None) -> dict[str, Any] | None:
     if error is None:
         return None
     return {"type": error.type, "text": error.text, "traceback": error.traceback, "cause": error.cause}
-
-
-def _error_of(tree: Mapping[str, Any] | None) -> ErrorInfo | None:
-    return None if tree is None else ErrorInfo(tree["type"], tree["text"], tree["traceback"], tree["cause"])
 
 
 def _facts_tree(facts: Any) -> dict[str, Any]:
@@ -231,5 +228,5 @@ def _entry_tree(entry: ExecutionRecord, keep: Callable[[Any, str], Any]) -> dict
     return tree
 
 
-def _entry_of(tree: Mapping[str, Any], codec: Codec) -> ExecutionRecord:
-    return ExecutionRecord(**{**tree, "payload": from_json(tree["payload"], codec)})
+def _entry_of(saved: ExecutionRecord, codec: Codec) -> ExecutionRecord:
+    return replace(saved, payload=from_json(saved.payload, codec))

@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 from flowforge.option_errors import OptionError
 
-__all__ = ["check_amount", "check_name", "check_share", "check_whole_number"]
+__all__ = ["check_amount", "check_name", "check_share", "check_whole_number", "is_amount", "is_positive"]
 
 
 def check_whole_number(owner: str, option: str, value: object, *, least: int) -> int:
@@ -35,6 +35,16 @@ def check_name(owner: str, option: str, value: object) -> str:
     if isinstance(value, str) and value:
         return value
     raise OptionError(owner, option, value, "Give a text that is not empty.")
+
+
+def is_positive(value: object) -> bool:
+    """Whether `value` is a finite number above 0."""
+    return _is_number(value) and 0 < value < math.inf
+
+
+def is_amount(value: object) -> bool:
+    """Whether `value` is a finite number, 0 or more."""
+    return _is_number(value) and 0 <= value < math.inf
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flowforge.job_errors import RuntimeOptionError
+from flowforge.option_checks import is_amount
 
 __all__ = ["RuntimeOptions"]
 
@@ -27,5 +28,5 @@ class RuntimeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise RuntimeOptionError(name, value, "Give a whole number, 1 or more.")
-        if isinstance(self.shutdown_timeout, bool) or not self.shutdown_timeout >= 0:
+        if not is_amount(self.shutdown_timeout):
             raise RuntimeOptionError("shutdown_timeout", self.shutdown_timeout, "Give seconds, 0 or more.")

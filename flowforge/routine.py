@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowforge.activation_policies import policy_from
-from flowforge.binding import Shapes
+from flowforge.binding import Shapes, takes
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.event import Event
+from flowforge.option_checks import is_positive
 from flowforge.routine_errors import (
     AttributeSetInStepError,
+    DefinedInStepError,
     DuplicateNameError,
     ForeignStepError,
     OutsideStepError,
@@ -87,6 +89,12 @@ class Routine(metaclass=_RoutineType):
                 raise AttributeSetInStepError(name, self._label)
         object.__setattr__(self, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        step = CURRENT_STEP.get()
+        if step is not None and step.is_open and name not in self.transient:
+            raise AttributeSetInStepError(name, self._label)
+        object.__delattr__(self, name)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._label!r}>"
 
@@ -111,9 +119,10 @@ class Routine(metaclass=_RoutineType):
         watermark: float = 0.8,
     ) -> Slot:
         """Declare an input; `handler` is called with each payload unless the routine has a logic."""
+        self._check_outside_a_step("define_slot")
+        slot = Slot(name, handler, merge_strategy, max_queue_length, watermark, shapes=self._shapes)
         if name in self.slots:
             raise DuplicateNameError("a slot", name, self._label)
-        slot = Slot(name, handler, merge_strategy, max_queue_length, watermark, shapes=self._shapes)
         self.slots[name] = slot
         return slot
 
@@ -121,9 +130,11 @@ class Routine(metaclass=_RoutineType):
 
     def define_event(self, name: str, output_params: Iterable[str] | None = None) -> Event:
         """Declare an output; `output_params` names the keys its payloads have, for checks when a flow is validated."""
+        self._check_outside_a_step("define_event")
+        event = Event(name, output_params)
         if name in self.events:
             raise DuplicateNameError("an event", name, self._label)
-        event = self.events[name] = Event(name, output_params)
+        self.events[name] = event
         return event
 
     add_event = define_event
@@ -214,6 +225,11 @@ class Routine(metaclass=_RoutineType):
         """A text for an external effect: the same on every attempt, another for each call in a step."""
         return self._step("The idempotency_key", "Ask for it while a handler of the routine runs.").idempotency_key()
 
+    def _check_outside_a_step(self, what: str) -> None:
+        step = CURRENT_STEP.get()
+        if step is not None and step.is_open and "_constructed" in self.__dict__:
+            raise DefinedInStepError(what, self._label)
+
     def _step(self, what: str, remedy: str) -> StepContext:
         step = CURRENT_STEP.get()
         if step is None or not step.is_open:
@@ -224,6 +240,7 @@ class Routine(metaclass=_RoutineType):
 
     def set_config(self, **values: Any) -> None:
         """Set static parameters; they are kept with the flow, not with the job."""
+        self._check_outside_a_step("set_config")
         self._config.update(values)
 
     def get_config(self, key: str, default: Any = None) -> Any:
@@ -237,40 +254,44 @@ class Routine(metaclass=_RoutineType):
 
     def set_logic(self, logic: Logic) -> None:
         """Call `logic(slot_data, policy_message, job_state)` per activation, instead of slot handlers."""
-        if not callable(logic):
-            raise RoutineOptionError(
-                "logic", logic, self._label, "Give a function (slot_data, policy_message, job_state)."
-            )
+        self._check_outside_a_step("set_logic")
+        if not callable(logic) or not takes(logic, 3):
+            remedy = "Give a function (slot_data, policy_message, job_state)."
+            raise RoutineOptionError("logic", logic, self._label, remedy)
         self.logic = logic
 
     def set_activation_policy(self, policy: ActivationPolicy | Callable[..., Any]) -> None:
         """Decide when, and with which of the waiting payloads, the logic is called; immediate by default."""
+        self._check_outside_a_step("set_activation_policy")
         self.activation_policy = policy_from(policy)
 
     def set_error_handler(self, handler: ErrorHandler) -> None:
         """Answer this routine's errors by `handler`, before the flow's is asked."""
+        self._check_outside_a_step("set_error_handler")
         if not isinstance(handler, ErrorHandler):
             raise RoutineOptionError("error handler", handler, self._label, "Give an ErrorHandler(...).")
         self.error_handler = handler
 
     def set_as_optional(self, strategy: ErrorStrategy | str = ErrorStrategy.CONTINUE) -> None:
         """Let the job go on when this routine fails."""
-        self.error_handler = ErrorHandler.optional(strategy)
+        self.set_error_handler(ErrorHandler.optional(strategy))
 
     def set_as_critical(self, max_retries: int = 3, retry_delay: float = 1.0, retry_backoff: float = 2.0) -> None:
         """Try this routine again, then fail the job."""
-        self.error_handler = ErrorHandler.critical(
-            max_retries=max_retries, retry_delay=retry_delay, retry_backoff=retry_backoff
+        self.set_error_handler(
+            ErrorHandler.critical(max_retries=max_retries, retry_delay=retry_delay, retry_backoff=retry_backoff)
         )
 
     def set_timeout(self, timeout: float | None) -> None:
         """Fail a step that takes longer than `timeout` seconds; an async handler is cancelled, a thread cannot be."""
-        if timeout is not None and not timeout > 0:
+        self._check_outside_a_step("set_timeout")
+        if not (timeout is None or is_positive(timeout)):
             raise RoutineOptionError("timeout", timeout, self._label, "Give seconds above 0, or None for no limit.")
         self.step_timeout = timeout
 
     def set_concurrency(self, n: int, ordered: bool = True) -> None:  # noqa: FBT001, FBT002 - as users type it
         """Run `n` replicas behind the slots, each with its own instance and state; `ordered` commits in input order."""
+        self._check_outside_a_step("set_concurrency")
         if type(n) is not int or n < 1:
             raise RoutineOptionError("concurrency", n, self._label, "Give a whole number of replicas, 1 or more.")
         self.concurrency = n

@@ -4,7 +4,9 @@ from flowforge.errors import FlowForgeError
 
 __all__ = [
     "AttributeSetInStepError",
+    "DefinedInStepError",
     "DuplicateNameError",
+    "ForeignStateError",
     "ForeignStepError",
     "OutsideStepError",
     "RoutineOptionError",
@@ -52,6 +54,27 @@ class AttributeSetInStepError(FlowForgeError):
             f"if it may be lost and must not be rolled back."
         )
         self.attribute = attribute
+        self.routine = routine
+
+
+class ForeignStateError(FlowForgeError):
+    """A step changed the state of a routine that is not its own."""
+
+    def __init__(self, routine: str, current: str) -> None:
+        super().__init__(
+            f"The state of the routine {routine!r} was changed inside a step of {current!r}. "
+            "Use shared_data for what routines share."
+        )
+        self.routine = routine
+        self.current = current
+
+
+class DefinedInStepError(FlowForgeError):
+    """A handler changed what its routine is, which no rollback would put back."""
+
+    def __init__(self, what: str, routine: str) -> None:
+        super().__init__(f"{what} of the routine {routine!r} was called inside a step. Call it in the constructor.")
+        self.what = what
         self.routine = routine
 
 

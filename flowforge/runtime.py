@@ -20,6 +20,7 @@ from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
 from flowforge._engine.control import StillRunning, check_payload
+from flowforge._engine.halting import halt_all
 from flowforge._engine.host import Log
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
@@ -46,7 +47,18 @@ from flowforge.options import RuntimeOptions
 from flowforge.output_handler import OutputHandler
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
-from flowforge.runtime_checks import checked_id, checked_timeout, drain, state_reader, warn_of_concurrency
+from flowforge.runtime_checks import (
+    check_fits_handler,
+    check_only_resumed,
+    check_post_options,
+    checked_id,
+    checked_options,
+    checked_registry,
+    checked_timeout,
+    drain,
+    state_reader,
+    warn_of_concurrency,
+)
 from flowforge.runtime_statistics import RuntimeStatistics
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -73,7 +85,7 @@ class Runtime:
 
     def __init__(
         self,
-        thread_pool_size: int = 16,
+        thread_pool_size: int | None = None,
         registry: FlowRegistry | None = None,
         *,
         options: RuntimeOptions | None = None,
@@ -81,7 +93,7 @@ class Runtime:
         codec: Codec | None = None,
         drains_at_exit: bool = True,
     ) -> None:
-        self.options = options or RuntimeOptions(thread_pool_size=thread_pool_size)
+        self.options = checked_options(thread_pool_size, options)
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
             self.options.thread_pool_size, drains_at_exit=False
         )
@@ -89,7 +101,7 @@ class Runtime:
         self.registry = Registry()
         self.log: Log = MemoryLog()
         self.records_per_look = 64
-        self._flows = registry
+        self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
         self._outputs = OutputPumps()
         self._is_closed = False
@@ -135,8 +147,8 @@ class Runtime:
         """
         flow = self._flow(flow_or_name)
         if job_state is not None:
-            self._resume(job_state, flow)
-            return job_state
+            check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
+            return self._resume(job_state, flow)
         self._check_open("start a job")
         plan = plan_of(flow)
         is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
@@ -151,6 +163,8 @@ class Runtime:
         except BaseException:
             self._table.release(state)
             raise
+        for entry, lane in entries:
+            check_fits_handler(entry, lane, payload)
         at = self.dispatcher.clock.now()
         deliveries = tuple(
             Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
@@ -260,17 +274,22 @@ class Runtime:
         """
         state = self._state(job)
         values = check_payload(payload, f"the slot {routine}.{slot}")
-        live = state.live
-        if live is None or live.is_over:
-            raise JobFinishedError(
-                state.job_id, state.status, "take a post", "Start it with keep_alive=True, or resume it."
-            )
-        live.plan.routine(routine).entry_lane(slot)
+        check_post_options(key, timeout)
         step = CURRENT_STEP.get()
+        live = state.live
+        if live is None and isinstance(step, Step) and step.is_open and state.status is JobStatus.PENDING:
+            # The job starts when this step commits, and the post follows.
+            step.do_after_commit(lambda: self.post(job, routine, slot, values, key=key))
+            return
+        if live is None or live.is_over:
+            remedy = "Start it with keep_alive=True, or resume it."
+            raise JobFinishedError(state.job_id, state.status, "take a post", remedy)
+        plan = live.plan.routine(routine)
+        lane = plan.entry_lane(slot)
+        check_fits_handler(plan, lane, values)
         if isinstance(step, Step) and step.is_open:
             if step.worker.job is live:
-                plan = live.plan.routine(routine)
-                step.post(Destination(routine, plan.slots[plan.entry_lane(slot)].name), values, key)
+                step.post(Destination(routine, plan.slots[lane].name), values, key)
             else:
                 step.do_after_commit(lambda: _post_now(live, routine, slot, values, key))
             return
@@ -279,9 +298,8 @@ class Runtime:
             left = None if deadline is None else deadline - self.dispatcher.clock.monotonic()
             if (left is not None and left <= 0) or not self.dispatcher.wait_for(room, left):
                 control.forget_waiter(live, room)
-                plan = live.plan.routine(routine)
-                limit = plan.slots[plan.entry_lane(slot)].max_queue_length
-                raise SlotQueueFullError(f"{routine}.{slot}", limit, timeout or 0.0)
+                limit = plan.slots[lane].max_queue_length
+                raise SlotQueueFullError(f"{routine}.{plan.slots[lane].name}", limit, timeout or 0.0)
 
     # Looking
 
@@ -342,28 +360,10 @@ class Runtime:
             control.close(job)
         if wait:
             self.dispatcher.wait_for(self._table.idle, timeout)
-        is_clean = self._halt([job for job in running if not job.rested.is_set()])
+        is_clean = halt_all(running, self.dispatcher, _GRACE)
         is_clean &= self._outputs.close(timeout if is_clean and wait else _GRACE)
         is_clean &= self.dispatcher.shutdown(timeout=timeout if is_clean and wait else _GRACE)
         return is_clean
-
-    def _halt(self, jobs: list[Job]) -> bool:
-        for job in jobs:
-            control.halt(job)
-        clock = self.dispatcher.clock
-        end = clock.monotonic() + _GRACE
-        for job in jobs:
-            self.dispatcher.wait_for(job.vacated, max(0.0, end - clock.monotonic()))
-            for step in control.still_running(job):
-                logger.warning(
-                    "A step of %r in job %r still runs after %.1f seconds; its result will be refused.",
-                    step.routine_id,
-                    step.job_id,
-                    step.seconds,
-                    extra=about(step.job_id, step.routine_id),
-                )
-            job.announce_rest(is_forced=True)
-        return all(job.vacated.is_set() for job in jobs)
 
     def _state(self, job: JobState | str) -> JobState:
         state = self.get_job(job if isinstance(job, str) else job.job_id)

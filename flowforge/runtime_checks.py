@@ -8,19 +8,81 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.logs import about, logger
-from flowforge.binding import HandlerKind
+from flowforge.binding import HandlerKind, check_parameters
+from flowforge.flow_registry import FlowRegistry
+from flowforge.graph_errors import PayloadMismatchError
 from flowforge.job_errors import RuntimeOptionError
+from flowforge.option_checks import is_amount, is_positive
+from flowforge.options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from flowforge._engine.plan import FlowPlan
+    from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
 
-__all__ = ["checked_id", "checked_timeout", "drain", "state_reader", "warn_of_concurrency"]
+__all__ = [
+    "check_fits_handler",
+    "check_only_resumed",
+    "check_post_options",
+    "checked_id",
+    "checked_options",
+    "checked_registry",
+    "checked_timeout",
+    "drain",
+    "state_reader",
+    "warn_of_concurrency",
+]
+
+
+def checked_options(thread_pool_size: int | None, options: RuntimeOptions | None) -> RuntimeOptions:
+    """The options of a runtime; RuntimeOptionError if the pool's size is given twice, or they are something else."""
+    if options is None:
+        return RuntimeOptions() if thread_pool_size is None else RuntimeOptions(thread_pool_size=thread_pool_size)
+    if not isinstance(options, RuntimeOptions):
+        raise RuntimeOptionError("options", options, "Give RuntimeOptions(...).")
+    if thread_pool_size is not None:
+        raise RuntimeOptionError("thread_pool_size", thread_pool_size, "Give it in the options, which were given too.")
+    return options
+
+
+def checked_registry(registry: FlowRegistry | None) -> FlowRegistry | None:
+    """`registry` if it is one, or None; else RuntimeOptionError."""
+    if registry is not None and not isinstance(registry, FlowRegistry):
+        raise RuntimeOptionError("registry", registry, "Give a FlowRegistry, or None for the default one.")
+    return registry
+
+
+def check_only_resumed(job_state: object, *others: object) -> None:
+    """Raise RuntimeOptionError unless `job_state` is one and nothing is given that only a new job can use."""
+    # By its parts: the class is defined on a layer that is built on this one.
+    if not hasattr(job_state, "is_resting"):
+        raise RuntimeOptionError("job_state", job_state, "Give a JobState, or None for a new job.")
+    for other in others:
+        if other is not None:
+            remedy = "A job that is resumed has its entry, its id and its timeout; leave this out."
+            raise RuntimeOptionError("beside job_state", other, remedy)
+
+
+def check_post_options(key: object, timeout: object) -> None:
+    """Raise RuntimeOptionError unless the key is a text or None, and the timeout seconds or None."""
+    if key is not None and (not isinstance(key, str) or not key):
+        raise RuntimeOptionError("key", key, "Give a text, or None.")
+    if timeout is not None and not is_amount(timeout):
+        raise RuntimeOptionError("timeout", timeout, "Give seconds, 0 or more, or None to wait for ever.")
+
+
+def check_fits_handler(plan: RoutinePlan, lane: int, payload: dict[str, Any]) -> None:
+    """Raise PayloadMismatchError if the handler of a slot cannot be called with `payload`."""
+    slot = plan.slots[lane]
+    if plan.template.logic is not None or slot.shape is None or callable(slot.merge_strategy):
+        return
+    missing = check_parameters(slot.shape, payload)
+    if missing:
+        raise PayloadMismatchError(f"{plan.id}.{slot.name}", slot.shape.parameters, missing, tuple(payload))
 
 
 def checked_timeout(timeout: float | None) -> float | None:
     """`timeout` if it is None or above 0; else RuntimeOptionError."""
-    if timeout is not None and not timeout > 0:
+    if timeout is not None and not is_positive(timeout):
         raise RuntimeOptionError("timeout", timeout, "Give seconds above 0, or None for no limit.")
     return timeout
 

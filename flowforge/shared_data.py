@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
+from flowforge.at_rest import commit_shared
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class SharedData(MutableMapping[str, Any]):
         with self._job_state.control_lock:
             buffer = self._job_state.shared_buffer()
             use(buffer)
-            self._job_state.commit_shared(buffer.changes(), ())
+            commit_shared(self._job_state, buffer.changes(), ())
 
 
 class SharedLog(Sequence[Any]):
@@ -101,7 +102,7 @@ class SharedLog(Sequence[Any]):
             step.append_shared(entry)
             return
         with self._job_state.control_lock:
-            self._job_state.commit_shared((), (self._job_state.copy_value(entry, "shared_log entry"),))
+            commit_shared(self._job_state, (), (self._job_state.copy_value(entry, "shared_log entry"),))
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

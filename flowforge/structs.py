@@ -1,9 +1,19 @@
 """The one door to msgspec: records, messages and the bytes they become."""
 
-from msgspec import MsgspecError, Struct
+from msgspec import Meta, MsgspecError, Struct, ValidationError, convert
 from msgspec.msgpack import Decoder as MsgpackDecoder
 from msgspec.msgpack import Encoder as MsgpackEncoder
 from msgspec.msgpack import Ext
 from msgspec.structs import replace
 
-__all__ = ["Ext", "MsgpackDecoder", "MsgpackEncoder", "MsgspecError", "Struct", "replace"]
+__all__ = [
+    "Ext",
+    "Meta",
+    "MsgpackDecoder",
+    "MsgpackEncoder",
+    "MsgspecError",
+    "Struct",
+    "ValidationError",
+    "convert",
+    "replace",
+]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from flowforge.job_errors import RuntimeOptionError
 from flowforge.records import JobMoved, Record
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Subscription(Iterator[Record | Lagged]):
     """
 
     def __init__(self, view: JobView, from_position: int, max_waiting: int) -> None:
+        if type(from_position) is not int or from_position < 1:
+            raise RuntimeOptionError("from_position", from_position, "Give a whole number, 1 or more.")
+        if type(max_waiting) is not int or max_waiting < 1:
+            raise RuntimeOptionError("max_waiting", max_waiting, "Give a whole number of records, 1 or more.")
         self._view = view
         self._next = from_position
         self._max_waiting = max_waiting

@@ -24,10 +24,12 @@ LAYERS = (
     ("flowforge",),
     ("flowforge._engine",),
     (
+        "flowforge.at_rest",
         "flowforge.dead_letters",
         "flowforge.flow_registry",
         "flowforge.job_state",
         "flowforge.job_state_file",
+        "flowforge.job_state_form",
         "flowforge.job_table",
         "flowforge.output_pumps",
         "flowforge.runtime_checks",

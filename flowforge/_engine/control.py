@@ -33,7 +33,6 @@ __all__ = [
     "check_payload",
     "close",
     "forget_waiter",
-    "halt",
     "interrupt_async_steps",
     "letter_deliveries",
     "new_message",
@@ -197,13 +196,6 @@ def forget_waiter(job: Job, room: threading.Event) -> None:
     """Somebody waits for a slot no longer."""
     with job.lock:
         job.space_waiters = [waiter for waiter in job.space_waiters if waiter[2] is not room]
-
-
-def halt(job: Job) -> None:
-    """Pause the job where it stands: what running steps still do will be refused, their messages stay first."""
-    with job.lock:
-        if not job.is_over:
-            job.interrupt(JobStatus.PAUSED, "shutdown")
 
 
 def without_attempts(message: Message) -> Message:

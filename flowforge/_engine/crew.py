@@ -13,7 +13,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
+from flowforge._engine.failures import fail_step
 from flowforge._engine.routine_actor import RoutineActor, with_counts
+from flowforge._engine.step import Step
 from flowforge._engine.worker import Worker
 from flowforge.records import MessageMerged
 from flowforge.structs import replace
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge._engine.job_data import JobData
     from flowforge._engine.plan import RoutinePlan
-    from flowforge._engine.step import Step
     from flowforge._engine.work import Work
     from flowforge.records import Message
 
@@ -45,9 +46,12 @@ class Crew(RoutineActor):
     def available_work(self) -> Work | None:
         """Hand out as much as there are idle replicas for; the front has no steps of its own."""
         while self.idle and not self.mailbox.holds and (work := self.work or self.next_work()) is not None:
+            if work.is_undecided:
+                self.work = None
+                continue
+            if work.is_merged and not self._try_merge(work):
+                return None
             self.work = None
-            if work.is_merged:
-                self._merge(work)
             super().consume(work)
             self._hand_out(work)
         return None
@@ -59,6 +63,15 @@ class Crew(RoutineActor):
         self.handed_out[replica] = None
         if replica.mailbox.wake():
             self.job.wake(replica)
+
+    def _try_merge(self, work: Work) -> bool:
+        try:
+            self._merge(work)
+        except Exception as error:  # noqa: BLE001 - a merge function is the user's code, answered like a step's
+            self.work = work
+            fail_step(self, Step(self, work, self.job.epoch, self.job.clock.monotonic()), error)
+            return False
+        return True
 
     def _merge(self, work: Work) -> None:
         """Replace the payload by what it makes with all that came before, as a commit of its own."""

@@ -51,6 +51,8 @@ class RoutinePlan:
         self.upstream: tuple[tuple[int, ...], ...] = tuple(() for _ in self.slots)
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0
+        if template.activation_policy is not None:
+            template.activation_policy.check_slots(tuple(self.lanes))
         self.has_start = type(template).on_start is not Routine.on_start
         self.has_stop = type(template).on_stop is not Routine.on_stop
 

@@ -21,6 +21,11 @@ def check_fit(data: JobData, plan: FlowPlan) -> None:
             raise WrongStateError(
                 data.job_id, f"messages wait in the slot {routine}.{slot}, which the flow does not have"
             )
+    for routine in data.retries:
+        if routine not in plan.by_id:
+            raise WrongStateError(
+                data.job_id, f"a retry waits for the routine {routine!r}, which the flow does not have"
+            )
     for routine in data.lacks_cursor:
         raise NoCursorError(routine, "resumed")
 

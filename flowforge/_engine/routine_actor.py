@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.mailbox import Lane, Mailbox
 from flowforge._engine.bounds import note_popped
-from flowforge._engine.failures import give_up
+from flowforge._engine.failures import fail_step, give_up
+from flowforge._engine.step import Step
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
 from flowforge._engine.work import Work, ignore
@@ -113,25 +114,42 @@ class RoutineActor(Worker):
         waiting = SlotsWaiting(self)
         if not any(waiting.counts.values()):
             return None
-        activation = self.policy.decide(waiting)
-        if activation is None:
-            self._plan_check(waiting)
-            return None
-        return self._activated(activation, waiting)
+        try:
+            activation = self.policy.decide(waiting)
+            if activation is not None:
+                return self._activated(activation, waiting)
+            self._plan_check(self.policy.next_check(waiting))
+        except Exception as error:  # noqa: BLE001 - a policy is the user's code, and its errors are answered like a step's
+            self._fail_to_decide(waiting, error)
+        return None
+
+    def _fail_to_decide(self, waiting: SlotsWaiting, error: Exception) -> None:
+        """Let the error handler answer for all that waits; on a retry the policy is asked again."""
+        take = {self.plan.lanes[slot]: count for slot, count in waiting.counts.items() if count}
+        self.work = self._taking(take, {})
+        self.work.is_undecided = True
+        step = Step(self, self.work, self.job.epoch, self.job.clock.monotonic())
+        fail_step(self, step, error)
+
+    def available_work(self) -> Work | None:
+        if self.work is not None and self.work.is_undecided:
+            self.work = None
+        return super().available_work()
 
     def _activated(self, activation: Activation, waiting: SlotsWaiting) -> Work:
         check_activation(activation, waiting)
         take = {self.plan.lanes[slot]: count for slot, count in activation.take.items() if count}
+        self.last_activation = waiting.now
+        return self._taking(take, dict(activation.message))
+
+    def _taking(self, take: dict[int, int], message: dict[str, Any]) -> Work:
         lanes = self.mailbox.lanes
         taken = {self.plan.slots[lane].name: list(islice(lanes[lane].items, n)) for lane, n in take.items()}
         messages = tuple(message for found in taken.values() for message in found)
         slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
-        self.last_activation = waiting.now
-        name = next(iter(taken)) if len(taken) == 1 else "+".join(taken)
-        return Work(name, -1, messages, call=self.call_logic, argument=(slot_data, dict(activation.message)), take=take)
+        return Work("+".join(taken), -1, messages, call=self.call_logic, argument=(slot_data, message), take=take)
 
-    def _plan_check(self, waiting: SlotsWaiting) -> None:
-        delay = self.policy.next_check(waiting)
+    def _plan_check(self, delay: float | None) -> None:
         if delay is not None and not self.is_check_pending:
             self.is_check_pending = True
             self.job.call_later(self, delay, self._check)
@@ -144,9 +162,13 @@ class RoutineActor(Worker):
     def drain(self) -> None:
         """Release what its policy gives for a remainder; what it leaves becomes dead letters."""
         waiting = SlotsWaiting(self)
-        activation = self.policy.drain(waiting) if self.instance.logic is not None else None
-        if activation is not None:
-            self.work = self._activated(activation, waiting)
+        try:
+            activation = self.policy.drain(waiting) if self.instance.logic is not None else None
+            if activation is not None:
+                self.work = self._activated(activation, waiting)
+                return
+        except Exception as error:  # noqa: BLE001 - as for a decision
+            self._fail_to_decide(waiting, error)
             return
         for lane, slot in enumerate(self.plan.slots):
             for message in tuple(self.mailbox.lanes[lane].items):

@@ -11,7 +11,7 @@ __all__ = ["Work", "ignore"]
 class Work:
     """One call, from the first attempt to the commit that consumes its messages."""
 
-    __slots__ = ("argument", "call", "is_merged", "lane", "messages", "slot", "take")
+    __slots__ = ("argument", "call", "is_merged", "is_undecided", "lane", "messages", "slot", "take")
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Work:
         """Runs the user's function with `argument`, in the step's thread and context."""
         self.argument = argument
         self.take = take
+        self.is_undecided = False
+        """Whether it stands for all that waits, because the policy failed to say what to take."""
         self.is_merged = False
         """Whether the payload is to be merged into the slot's gathered one before the call."""
 

@@ -1,0 +1,37 @@
+"""Records of what is done to a job from outside of its steps, whether it runs or rests."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from flowforge._engine.control import write_shared
+from flowforge.records import Record, SharedChange, SharedWritten
+
+if TYPE_CHECKING:
+    from flowforge.job_state import JobState
+
+__all__ = ["append_at_rest", "commit_shared"]
+
+
+def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> None:
+    """Write a record of what was done to a resting job; with its `control_lock` held."""
+    data = job_state.data
+    data.position += 1
+    record = kind(position=data.position, at=time.time(), epoch=data.epoch, **facts)
+    if job_state.live is not None:
+        job_state.live.host.log.append(job_state.job_id, record)
+    job_state.view.inbox.append(record)
+    job_state.view.catch_up()
+
+
+def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:
+    """Let changes of shared data take effect; with the job's `control_lock` held."""
+    for change in changes:
+        write_shared(job_state.data.shared, change)
+    job_state.data.shared_log.extend(entries)
+    live = job_state.live
+    if live is not None and not live.is_over:
+        live.append(SharedWritten(**live.next_position(), shared=changes, shared_log=entries))
+    else:
+        append_at_rest(job_state, SharedWritten, shared=changes, shared_log=entries)

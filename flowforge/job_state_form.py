@@ -1,0 +1,124 @@
+"""What a saved job looks like in JSON, field by field: format 1. `Any` is a value in the codec's JSON form."""
+
+from typing import Annotated, Any, Literal
+
+from flowforge.execution_record import ExecutionRecord
+from flowforge.records import ErrorInfo
+from flowforge.structs import Meta, Struct
+
+__all__ = [
+    "FORMAT",
+    "KIND",
+    "SavedFacts",
+    "SavedJob",
+    "SavedLetter",
+    "SavedMessage",
+    "SavedOutput",
+    "SavedRoutine",
+    "SavedSlot",
+]
+
+FORMAT = 1
+"""The version of the format that is written."""
+
+KIND = "flowforge job state"
+"""What the file says it is."""
+
+_Count = Annotated[int, Meta(ge=0)]
+_Id = Annotated[str, Meta(min_length=1)]
+_Hex = Annotated[str, Meta(pattern="^[0-9a-f]{1,32}$")]
+
+
+class SavedMessage(Struct, frozen=True):
+    """A message that waits, or that was given up on."""
+
+    id: _Hex
+    job: str
+    source: str
+    payload: Any
+    at: float
+    correlation: _Hex
+    causation: _Hex
+    attempt: _Count
+    progress: _Count
+    trace: str | None
+    key: str | None
+    is_merged: bool
+
+
+class SavedSlot(Struct, frozen=True):
+    """What waits in one slot, oldest first."""
+
+    routine: _Id
+    slot: _Id
+    messages: list[SavedMessage]
+
+
+class SavedLetter(Struct, frozen=True):
+    """A dead letter."""
+
+    id: _Id
+    routine: _Id
+    slots: tuple[str, ...]
+    messages: Annotated[list[SavedMessage], Meta(min_length=1)]
+    strategy: str
+    error: ErrorInfo | None
+    at: float
+
+
+class SavedRoutine(Struct, frozen=True):
+    """The state of one routine, or of one of its replicas."""
+
+    id: _Id
+    replica: Annotated[int, Meta(ge=-1)]
+    tree: Any
+
+
+class SavedFacts(Struct, frozen=True):
+    """System facts about one routine."""
+
+    status: str
+    calls: _Count
+    errors: _Count
+    dead_letters: _Count
+    last_error: ErrorInfo | None
+
+
+class SavedOutput(Struct, frozen=True):
+    """An entry of the output log."""
+
+    at: float
+    routine: _Id
+    name: str
+    payload: Any
+
+
+class SavedJob(Struct, frozen=True):
+    """All of a resting job."""
+
+    job_id: _Id
+    flow_id: _Id
+    status: Literal["pending", "paused", "completed", "failed", "cancelled"]
+    reason: str
+    error: ErrorInfo | None
+    failed_routine: str | None
+    epoch: _Count
+    position: _Count
+    entries: _Count
+    letters: _Count
+    elapsed: Annotated[float, Meta(ge=0)]
+    is_kept_alive: bool
+    keys: list[str]
+    checkpoint: Any
+    pending: list[SavedSlot]
+    retries: dict[str, float]
+    shared_data: Any
+    shared_log: Any
+    dead_letters: list[SavedLetter]
+    routines: list[SavedRoutine]
+    facts: dict[str, SavedFacts]
+    outputs: Any
+    output_log: list[SavedOutput]
+    outputs_dropped: _Count
+    history: list[ExecutionRecord]
+    history_dropped: _Count
