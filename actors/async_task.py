@@ -56,7 +56,8 @@ class CoroutineRun:
     def start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
         """Make the task that runs it."""
         self.task = loop.create_task(self._run(), name=self.name, context=self._context)
-        self.task.add_done_callback(self._finish, context=self._context)
+        # Not in the coroutine's own context: whoever is told may enter that one again at once, on another thread.
+        self.task.add_done_callback(self._finish, context=contextvars.Context())
         return self.task
 
     async def _run(self) -> None:

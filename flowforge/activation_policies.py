@@ -257,7 +257,7 @@ def policy_from(value: object) -> ActivationPolicy:
     factories = (immediate_policy, batch_size_policy, all_slots_ready_policy, time_interval_policy, custom_policy)
     if callable(value) and not isinstance(value, type) and value not in factories and takes(value, 1):
         return custom_policy(value)
-    remedy = "Give a policy such as immediate_policy(), called, or a function of what waits."
+    remedy = "Give a policy such as immediate_policy(), or a function of what waits."
     raise OptionError("set_activation_policy", "policy", value, remedy)
 
 

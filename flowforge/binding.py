@@ -138,8 +138,10 @@ def _parameters(handler: Handler) -> list[inspect.Parameter]:
     ]
 
 
-def takes(function: Handler, count: int) -> bool:
-    """Whether `function` can be called with `count` arguments by position, as far as its signature tells."""
+def takes(function: object, count: int) -> bool:
+    """Whether `function` is one that can be called with `count` arguments by position, as far as its signature tells."""
+    if not callable(function):
+        return False
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

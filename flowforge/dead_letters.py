@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
+from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
+from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from flowforge._engine.job import Job
     from flowforge._engine.job_data import DeadLetter
     from flowforge.job_state import JobState
 
@@ -18,7 +21,17 @@ __all__ = ["purge_letter", "requeue_letter"]
 
 
 def requeue_letter(job_state: JobState, letter_id: str) -> None:
-    """Put a letter's messages back into their slots, and let a completed job go on."""
+    """Put a letter's messages back into their slots, and let a completed job go on; in a step, when that commits."""
+    step = CURRENT_STEP.get()
+    if isinstance(step, Step) and step.is_open:
+        with job_state.control_lock:
+            _letter(job_state, letter_id)
+        step.do_after_commit(lambda: _requeue(job_state, letter_id))
+    else:
+        _requeue(job_state, letter_id)
+
+
+def _requeue(job_state: JobState, letter_id: str) -> None:
     with job_state.control_lock:
         letter = _letter(job_state, letter_id)
         live, status = job_state.live, job_state.status
@@ -32,10 +45,19 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
         append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
         for delivery in deliveries:
             job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-    if status is JobStatus.COMPLETED and (live is None or not live.host.reopen(job_state)):
-        with job_state.control_lock:
-            reason = "A dead letter was requeued."
-            append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason=reason)
+    if status is JobStatus.COMPLETED:
+        _reopen(job_state, live)
+
+
+def _reopen(job_state: JobState, live: Job | None) -> None:
+    is_running = False
+    try:
+        is_running = live is not None and live.host.reopen(job_state)
+    finally:
+        if not is_running:
+            with job_state.control_lock:
+                reason = "A dead letter was requeued."
+                append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason=reason)
 
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:

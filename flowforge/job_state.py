@@ -7,7 +7,7 @@ import contextlib
 import copy
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -308,6 +308,7 @@ class JobState:
         if live is None or live.is_over:
             return False
         control.check_can_pause(live)
+        self.codec.check(checkpoint, "checkpoint")
         if isinstance(step, Step) and step.is_open:
             step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
         else:
@@ -371,7 +372,17 @@ class JobState:
     @property
     def control_lock(self) -> AbstractContextManager[Any]:
         """What guards its data: the run's lock while it has one."""
-        return self._idle_lock if self.live is None else self.live.lock
+        return self._controlled()
+
+    @contextlib.contextmanager
+    def _controlled(self) -> Iterator[None]:
+        while True:
+            live = self.live
+            with self._idle_lock if live is None else live.lock:
+                # It may have been resumed, with another lock, while this one was waited for.
+                if live is self.live:
+                    yield
+                    return
 
     def shared_buffer(self) -> SharedBuffer:
         """The committed shared data, to read or to change."""

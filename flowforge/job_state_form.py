@@ -106,6 +106,7 @@ class SavedJob(Struct, frozen=True):
     position: _Count
     entries: _Count
     letters: _Count
+    timeout: Annotated[float, Meta(gt=0)] | None
     elapsed: Annotated[float, Meta(ge=0)]
     is_kept_alive: bool
     keys: list[str]

@@ -12,10 +12,11 @@ from __future__ import annotations
 from threading import Event, Lock
 from typing import TYPE_CHECKING
 
-from flowforge.job_errors import DuplicateJobError
+from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError
 from flowforge.job_status import FINISHED
 
 if TYPE_CHECKING:
+    from flowforge._engine.job import Job
     from flowforge.job_state import JobState
 
 __all__ = ["JobTable"]
@@ -31,37 +32,55 @@ class JobTable:
         self._max_finished = max_finished
         self._jobs: dict[str, JobState] = {}
         self._finished: dict[str, None] = {}
-        self._running: set[str] = set()
+        self._starting: set[str] = set()
+        self._running: dict[str, Job] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Refuse all jobs from now on."""
+        with self._lock:
+            self._is_closed = True
 
     def reserve(self, job: JobState) -> None:
-        """Enter a job that is to be started or resumed; DuplicateJobError if another has its id.
+        """Claim a job's id, to start or resume it; until `note_start` or `release` nobody else can.
 
         A job that was loaded from a file takes the place of the one that was saved, unless that runs.
+        DuplicateJobError if another job has the id, JobFinishedError if this one is being started or runs.
         """
         with self._lock:
+            self._check_open(job)
             known = self._jobs.get(job.job_id, job)
-            if known is not job and (job.job_id in self._running or not job.data.position):
+            is_taken = job.job_id in self._running or job.job_id in self._starting
+            if known is job and is_taken:
+                raise JobFinishedError(job.job_id, "running", "be resumed", "A job that runs goes on by itself.")
+            if known is not job and (is_taken or not job.data.position):
                 raise DuplicateJobError(job.job_id)
             self._jobs[job.job_id] = job
+            self._starting.add(job.job_id)
 
     def release(self, job: JobState) -> None:
-        """Strike off a job that was reserved and will not be started."""
+        """Give back the claim on a job that will not be started."""
         with self._lock:
+            self._starting.discard(job.job_id)
             if self._jobs.get(job.job_id) is job and job.live is None:
                 del self._jobs[job.job_id]
 
-    def note_start(self, job: JobState) -> None:
-        """A reserved job runs."""
+    def note_start(self, job: JobState, run: Job) -> None:
+        """A reserved job runs; RuntimeClosedError if the runtime was shut down in between."""
         with self._lock:
+            self._starting.discard(job.job_id)
+            self._check_open(job)
             self._finished.pop(job.job_id, None)
-            self._running.add(job.job_id)
+            self._running[job.job_id] = run
             self.idle.clear()
 
-    def note_rest(self, job: JobState) -> None:
-        """A job runs no longer; if too many have finished, the oldest is let go."""
+    def note_rest(self, job: JobState, run: Job) -> None:
+        """A run has ended; if too many jobs have finished, the oldest is let go."""
         is_finished = job.status in FINISHED
         with self._lock:
-            self._running.discard(job.job_id)
+            if self._running.get(job.job_id) is not run:
+                return
+            del self._running[job.job_id]
             if not self._running:
                 self.idle.set()
             if is_finished:
@@ -70,6 +89,10 @@ class JobTable:
                     oldest = next(iter(self._finished))
                     del self._finished[oldest]
                     self._jobs.pop(oldest, None)
+
+    def _check_open(self, job: JobState) -> None:
+        if self._is_closed:
+            raise RuntimeClosedError(f"start the job {job.job_id!r}")
 
     def get(self, job_id: str) -> JobState | None:
         """The job of that id, or None."""

@@ -1,11 +1,16 @@
 """The output handlers of a runtime's jobs, each with its pump."""
 
+from __future__ import annotations
+
 import time
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from flowforge._engine.view import JobView
 from flowforge.output_handler import OutputHandler, OutputPump, OutputRecord
 from flowforge.records import Record, StepCommitted
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
 
 __all__ = ["OutputPumps"]
 
@@ -15,26 +20,28 @@ class OutputPumps:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._pumps: dict[str, OutputPump] = {}
+        self._pumps: dict[str, tuple[Job, OutputPump]] = {}
         self._retired: set[OutputPump] = set()
 
-    def attach(self, job_id: str, view: JobView, handler: OutputHandler | None) -> None:
+    def attach(self, run: Job, handler: OutputHandler | None) -> None:
         """Have a job's outputs handled by `handler` from the next on, or by none."""
+        job_id = run.id
         pump = None if handler is None else OutputPump(handler, f"flowforge-outputs-{job_id[:8]}")
         with self._lock:
             before = self._pumps.pop(job_id, None)
             if pump is not None:
-                self._pumps[job_id] = pump
+                self._pumps[job_id] = (run, pump)
             if before is not None:
-                self._retire(before)
-        view.set_output_listener(None if pump is None else lambda record: _pump(pump, job_id, record))
+                self._retire(before[1])
+        run.view.set_output_listener(None if pump is None else lambda record: _pump(pump, job_id, record))
 
-    def note_rest(self, job_id: str) -> None:
-        """A job sends nothing more for now: its thread ends once it has handled what was sent."""
+    def note_rest(self, run: Job) -> None:
+        """A run sends nothing more: its thread ends once it has handled what was sent."""
         with self._lock:
-            pump = self._pumps.pop(job_id, None)
-            if pump is not None:
-                self._retire(pump)
+            attached = self._pumps.get(run.id)
+            if attached is not None and attached[0] is run:
+                del self._pumps[run.id]
+                self._retire(attached[1])
 
     def _retire(self, pump: OutputPump) -> None:
         self._retired = {other for other in self._retired if other.statistics().waiting}
@@ -44,7 +51,7 @@ class OutputPumps:
     def close(self, timeout: float | None) -> bool:
         """Handle what has been sent, then end the threads; False if some was not handled after `timeout` seconds."""
         with self._lock:
-            pumps, self._pumps = [*self._retired, *self._pumps.values()], {}
+            pumps, self._pumps = [*self._retired, *(pump for _, pump in self._pumps.values())], {}
             self._retired = set()
         for pump in pumps:
             # All are told first, so that they work side by side.

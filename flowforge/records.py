@@ -116,6 +116,7 @@ class Record(Struct, frozen=True, tag=True, kw_only=True):
     """Seconds since the epoch."""
     epoch: int
     """The job's control epoch in which it was committed."""
+    version: int = RECORD_VERSION
 
 
 class StepCommitted(Record, frozen=True, tag=True, kw_only=True):

@@ -72,6 +72,7 @@ class Routine(metaclass=_RoutineType):
         self._initial_state: dict[str, Any] = {}
         self._routine_id: str | None = None
         self._latest_state: Callable[[], dict[str, Any]] | None = None
+        self._is_instance = False
         self._shapes: Shapes = self.__dict__.get("_shapes", {})
 
     def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -163,6 +164,9 @@ class Routine(metaclass=_RoutineType):
         step = CURRENT_STEP.get()
         if step is not None and step.is_open and step.owns(self):
             return step.state
+        if self._is_instance:
+            remedy = "Change it in a handler; give it its first values in the constructor."
+            raise OutsideStepError("The state", self._label, remedy)
         return self._initial_state
 
     @state.setter
@@ -255,7 +259,7 @@ class Routine(metaclass=_RoutineType):
     def set_logic(self, logic: Logic) -> None:
         """Call `logic(slot_data, policy_message, job_state)` per activation, instead of slot handlers."""
         self._check_outside_a_step("set_logic")
-        if not callable(logic) or not takes(logic, 3):
+        if not takes(logic, 3):
             remedy = "Give a function (slot_data, policy_message, job_state)."
             raise RoutineOptionError("logic", logic, self._label, remedy)
         self.logic = logic

@@ -7,7 +7,17 @@ from flowforge.routine import Routine
 __all__ = ["instantiate"]
 
 _OWN = frozenset(
-    {"slots", "events", "constructor", "_constructed", "_config", "_initial_state", "_shapes", "_latest_state"}
+    {
+        "_config",
+        "_constructed",
+        "_initial_state",
+        "_is_instance",
+        "_latest_state",
+        "_shapes",
+        "constructor",
+        "events",
+        "slots",
+    }
 )
 
 
@@ -24,6 +34,7 @@ def instantiate(template: Routine) -> Routine:
     instance.__init__(*args, **kwargs)  # type: ignore[misc]  # the metaclass call would build the shapes anew
     _copy_later_settings(template, instance)
     instance._note_construction(args, kwargs)
+    instance.__dict__["_is_instance"] = True
     return instance
 
 

@@ -155,7 +155,7 @@ class Runtime:
         entries = [] if is_fed_by_posts else self._entries(plan, entry_routine_id, entry_slot)
         payload = check_payload({} if entry_params is None else entry_params, f"the entry of the flow {flow.flow_id!r}")
         limit = checked_timeout(flow.timeout if timeout is None else timeout)
-        data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive)
+        data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive, timeout=timeout)
         state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
         self._table.reserve(state)
         try:
@@ -179,20 +179,25 @@ class Runtime:
 
     def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
         self._check_open("resume a job")
-        if not state.is_resting:
-            raise JobFinishedError(state.job_id, state.status, "be resumed", "A job that runs goes on by itself.")
-        if state.status not in {JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED}:
-            raise JobFinishedError(state.job_id, state.status, "be resumed", "Start a new job.")
-        if flow is not None:
-            plan, timeout = plan_of(flow), flow.timeout
-        else:
-            assert state.live is not None, "a job that this runtime knows has run in it"
-            plan, timeout = state.live.plan, state.live.timeout
-        check_fit(state.data, plan)
         self._table.reserve(state)
-        if state.status is JobStatus.FAILED:
-            reset_attempts(state.data)
-        self._begin(self._build(state, plan, timeout), flow, None)
+        try:
+            if not state.is_resting:
+                remedy = "Only the runtime that it runs in can go on with it."
+                raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
+            if state.status not in {JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED}:
+                raise JobFinishedError(state.job_id, state.status, "be resumed", "Start a new job.")
+            if flow is not None:
+                plan, timeout = plan_of(flow), flow.timeout if state.data.timeout is None else state.data.timeout
+            else:
+                assert state.live is not None, "a job that this runtime knows has run in it"
+                plan, timeout = state.live.plan, state.live.timeout
+            check_fit(state.data, plan)
+            if state.status is JobStatus.FAILED:
+                reset_attempts(state.data)
+            self._begin(self._build(state, plan, timeout), flow, None)
+        except BaseException:
+            self._table.release(state)
+            raise
         return state
 
     def reopen(self, state: JobState) -> bool:
@@ -200,7 +205,11 @@ class Runtime:
         if self._is_closed or state.live is None:
             return False
         self._table.reserve(state)
-        self._begin(self._build(state, state.live.plan, state.live.timeout), None, None)
+        try:
+            self._begin(self._build(state, state.live.plan, state.live.timeout), None, None)
+        except BaseException:
+            self._table.release(state)
+            raise
         return True
 
     def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
@@ -212,24 +221,37 @@ class Runtime:
 
     def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         step = CURRENT_STEP.get()
-        if isinstance(step, Step) and step.is_open:
-            state: Any = job.job_state
-            step.do_after_commit(lambda: self._begin_now(job, flow, deliveries), lambda: self._table.release(state))
-        else:
+        if not isinstance(step, Step) or not step.is_open:
             self._begin_now(job, flow, deliveries)
+            return
+        state: Any = job.job_state
+
+        def begin() -> None:
+            try:
+                self._begin_now(job, flow, deliveries)
+            except RuntimeClosedError:
+                text = "The job %r, which a step started, does not run: its runtime was shut down."
+                logger.exception(text, job.id, extra=about(job.id))
+
+        step.do_after_commit(begin, lambda: self._table.release(state))
 
     def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state
         assert isinstance(state, JobState)
+        if state.status is JobStatus.CANCELLED:
+            # It was cancelled between its exec in a step and the step's commit.
+            self._table.release(state)
+            return
+        self._table.note_start(state, job)
         for routine in job.plan.routines:
             routine.template.__dict__["_latest_state"] = state_reader(state, routine.id)
         if flow is not None:
             flow.note_job(state)
         state.view.is_live = True
+        state.view.set_limits(self.options.max_history, self.options.max_outputs)
         state.live = job
-        self._table.note_start(state)
         if state.output_handler is not None:
-            self._outputs.attach(job.id, job.view, state.output_handler)
+            self._outputs.attach(job, state.output_handler)
         with job.lock:
             job.begin(deliveries)
 
@@ -353,6 +375,7 @@ class Runtime:
         _check_outside_a_step("all jobs")
         self.check_process("be shut down")
         self._is_closed = True
+        self._table.close()
         if self._exit_call is not None:
             self._exit_call.cancel()
         running = [job.live for job in self._table.all() if job.live is not None and not job.is_resting]
@@ -373,14 +396,14 @@ class Runtime:
 
     # For its jobs
 
-    def note_rest(self, state: JobState) -> None:
+    def note_rest(self, state: JobState, run: Job) -> None:
         """A job's run has ended."""
-        self._outputs.note_rest(state.job_id)
-        self._table.note_rest(state)
+        self._outputs.note_rest(run)
+        self._table.note_rest(state, run)
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""
-        self._outputs.attach(job.id, job.view, handler)
+        self._outputs.attach(job, handler)
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flowforge.job_errors import RuntimeOptionError
+from flowforge.job_errors import RuntimeOptionError, WaitInStepError
 from flowforge.records import JobMoved, Record
+from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge._engine.view import JobView
@@ -52,6 +53,7 @@ class Subscription(Iterator[Record | Lagged]):
             for record in view.history:
                 self._put(record)
             self._has_ended = not view.is_live
+            self._last = view.position
             view.add_listener(self._put)
 
     def close(self) -> None:
@@ -64,9 +66,11 @@ class Subscription(Iterator[Record | Lagged]):
     def __next__(self) -> Record | Lagged:
         with self._arrived:
             while not self._waiting and not self._has_ended:
+                if CURRENT_STEP.get() is not None:
+                    raise WaitInStepError(f"the records of the job {self._view.job_id!r}")
                 self._arrived.wait()
             if not self._waiting:
-                raise StopIteration
+                return self._end()
             position = self._waiting[0].position
             if position > self._next:
                 lagged = Lagged(self._next, position - 1)
@@ -74,6 +78,13 @@ class Subscription(Iterator[Record | Lagged]):
                 return lagged
             self._next = position + 1
             return self._waiting.popleft()
+
+    def _end(self) -> Lagged:
+        if self._next > self._last:
+            raise StopIteration
+        lagged = Lagged(self._next, self._last)
+        self._next = self._last + 1
+        return lagged
 
     def _put(self, record: Record) -> None:
         with self._arrived:

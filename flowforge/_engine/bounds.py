@@ -35,27 +35,30 @@ def note_popped(job: Job, worker: RoutineActor, lane_index: int) -> None:
         for index in worker.plan.upstream[lane_index]:
             job.workers[index].unblock()
     if job.space_waiters:
-        _wake_space_waiter(job, worker, lane_index)
+        _wake_space_waiters(job, worker, lane_index)
 
 
-def _wake_space_waiter(job: Job, worker: RoutineActor, lane_index: int) -> None:
-    for number, (waiting_for, lane, event) in enumerate(job.space_waiters):
-        if waiting_for is worker and lane == lane_index:
-            del job.space_waiters[number]
-            event.set()
-            return
+def _wake_space_waiters(job: Job, worker: RoutineActor, lane_index: int) -> None:
+    """Let all who wait for that lane look again: they are as many as there may be room for, or more."""
+    woken = [waiter for waiter in job.space_waiters if waiter[0] is worker and waiter[1] == lane_index]
+    for waiter in woken:
+        job.space_waiters.remove(waiter)
+        waiter[2].set()
 
 
 def raise_a_bound(job: Job) -> bool:
     """Parks' rule: if all that could go on is held back, the smallest full bound is doubled."""
-    held = {worker.plan.index for worker in job.workers if worker.blocks and worker.has_data}
+    held = {worker.plan.index for worker in job.workers if worker.blocks and worker.has_work}
     if not held:
         return False
     full: list[tuple[int, str, Lane]] = []
     for worker in job.workers:
         for lane, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
-            if lane.is_over and not held.isdisjoint(upstream):
+            # Who waits for a retry will make room by itself.
+            if lane.is_over and not worker.is_retrying and not held.isdisjoint(upstream):
                 full.append((lane.high, f"{worker.plan.id}.{lane.name}", lane))
+    if not full:
+        return False
     high, name, lane = min(full, key=lambda entry: entry[:2])
     lane.set_bound(high * 2)
     lane.is_over = False

@@ -98,8 +98,6 @@ def interrupt_async_steps(job: Job) -> list[StillRunning]:
             step = worker.step
             if step is not None and step.is_open and worker.task is not None:
                 abandon(worker, step)
-                worker.step = None
-                worker.note_end()
         return still_running(job)
 
 

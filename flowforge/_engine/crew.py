@@ -114,6 +114,19 @@ class Crew(RoutineActor):
         """Whether nothing was handed out before the replica's work that has not ended."""
         return next(iter(self.handed_out)) is replica
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self.handed_out) or self.has_data
+
+    @property
+    def is_retrying(self) -> bool:
+        return self.is_suspended or any(replica.is_suspended for replica in self.handed_out)
+
+    def drain(self) -> None:
+        # What the replicas have may still bring company for what waits.
+        if not self.handed_out:
+            super().drain()
+
     def block(self) -> None:
         super().block()
         for replica in self.replicas:
@@ -128,6 +141,9 @@ class Crew(RoutineActor):
         waiting: dict[str, list[Message]] = {}
         for replica in self.handed_out:
             assert replica.work is not None
+            if replica.stashed is not None:
+                replica.refuse(replica.stashed)
+                replica.stashed = None
             for slot, message in zip(self.slots_of(replica.work), replica.work.messages, strict=True):
                 waiting.setdefault(slot, []).append(message)
             if replica.retry_due is not None:

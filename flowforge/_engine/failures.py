@@ -65,16 +65,21 @@ def schedule_retry(job: Job, worker: Worker, delay: float) -> None:
     if delay <= 0:
         worker.release()
     else:
-        worker.retry_due = due
-        job.call_later(worker, delay, lambda: worker.order(RetryDue(job.epoch)))
+        _order_later(job, worker, due)
 
 
 def wait_for_retry(job: Job, worker: Worker, due: float) -> None:
+    """Suspend a worker until a retry that was scheduled before a pause is due."""
     worker.is_suspended = True
     worker.mailbox.hold()
+    _order_later(job, worker, due)
+
+
+def _order_later(job: Job, worker: Worker, due: float) -> None:
     worker.retry_due = due
-    delay = max(0.0, due - job.clock.now())
-    job.call_later(worker, delay, lambda: worker.order(RetryDue(job.epoch)))
+    worker.retries += 1
+    order = RetryDue(job.epoch, worker.retries)
+    job.call_later(worker, max(0.0, due - job.clock.now()), lambda: worker.order(order))
 
 
 def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:

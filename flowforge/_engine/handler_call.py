@@ -59,7 +59,9 @@ def _run_async(worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], 
         step.is_final = not isinstance(worker.stream, AsyncGenerator) or result is True
         worker.end(step)
         with worker.job.lock:
-            if not step.is_abandoned:
+            if step.is_abandoned:
+                worker.job.stuck.pop(step, None)
+            else:
                 worker.task = None
                 worker.unfinished = step
                 worker.note_end()
@@ -67,7 +69,10 @@ def _run_async(worker: Worker, step: Step, coroutine: Coroutine[Any, Any, Any], 
     context.run(CURRENT_STEP.set, step)
     task = worker.job.dispatcher.run_async(coroutine, on_done, context)
     with worker.job.lock:
-        if step.is_open:
+        if step.is_cancelled:
+            # Its job was cancelled, or its time was over, before there was anything to cancel.
+            task.cancel()
+        elif step.is_open:
             worker.task = task
 
 

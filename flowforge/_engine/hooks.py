@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 from flowforge._engine.logs import about, logger
-from flowforge._engine.orders import ActorBroke, Restart, StopDown
+from flowforge._engine.orders import ActorBroke, Renew, Restart, StopDown
 from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
@@ -18,14 +18,12 @@ __all__ = ["run_hook", "tidy_up"]
 def run_hook(worker: Worker, order: object) -> bool:
     """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
     is_stop = isinstance(order, StopDown)
-    if isinstance(order, Restart):
-        with worker.job.lock:
-            worker.renew()
-            if worker.has_start:
-                worker.mailbox.control.popleft()
+    if isinstance(order, Restart | Renew):
+        worker.renew()
     if not (worker.has_stop and worker.is_started if is_stop else worker.has_start):
         _hook_done(worker, None, is_stop=is_stop)
         return False
+    worker.is_starting = not is_stop
     try:
         context = worker.job.context.copy()
         result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
@@ -57,10 +55,12 @@ def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) ->
             worker.job.note_stopped()
         elif error is not None:
             info = error_info(error)
+            worker.is_starting = False
             worker.suspend_for(ActorBroke(worker.plan.index, worker.replica, error, info, worker.job.epoch))
         else:
+            worker.is_starting = False
             worker.is_started = True
-            worker.release()
+            worker.mend()
 
 
 def tidy_up(worker: Worker) -> bool:

@@ -45,6 +45,6 @@ class JobHost(Protocol):
         """Run a completed job again, to which work was given back; False if nothing can run any more."""
         ...
 
-    def note_rest(self, state: Any) -> None:
-        """A job's run has ended; called once for each run, with its JobState and without its lock."""
+    def note_rest(self, state: Any, run: Job) -> None:
+        """A job's run has ended; called once for each run, with its JobState and its lock held."""
         ...

@@ -320,7 +320,7 @@ class Job:
 
     def interrupt(self, status: JobStatus, reason: str, error: ErrorInfo | None = None) -> None:
         """End the run now: what steps that still run do will be refused."""
-        self.finish(status, reason, error)
+        self.finish(status, reason, error, is_interrupted=True)
         self.data.epoch = self.epoch = self.epoch + 1
         for worker in self.everyone():
             step = worker.step
@@ -330,7 +330,13 @@ class Job:
                 self.stuck[step] = worker.plan.id
 
     def finish(
-        self, status: JobStatus, reason: str = "", error: ErrorInfo | None = None, routine: str | None = None
+        self,
+        status: JobStatus,
+        reason: str = "",
+        error: ErrorInfo | None = None,
+        routine: str | None = None,
+        *,
+        is_interrupted: bool = False,
     ) -> None:
         """Write the record that ends the run, keep what waits as data, and stop the actors."""
         self.is_over = True
@@ -345,7 +351,7 @@ class Job:
         self.to_stop.sort(key=lambda actor: (-actor.plan.rank, -actor.plan.index))
         for _, _, event in self.space_waiters:
             event.set()
-        if status is JobStatus.CANCELLED or reason == "timeout":
+        if is_interrupted:
             for actor in self.to_stop:
                 actor.order(StopDown())
             self.to_stop = []
@@ -388,10 +394,10 @@ class Job:
                 return
             job_state = self.job_state
             self.rested.set()
+            self.host.note_rest(job_state, self)
             listeners, self.rest_listeners = self.rest_listeners, []
             if not self.busy:
                 self._let_go()
-        self.host.note_rest(job_state)
         for listener in listeners:
             listener()
 

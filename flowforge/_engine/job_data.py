@@ -63,5 +63,7 @@ class JobData:
     letters: int = 0
     is_kept_alive: bool = False
     checkpoint: Any = None
+    timeout: float | None = None
+    """Seconds that it may run, if it was started with a limit of its own."""
     elapsed: float = 0.0
     """Seconds that it has run, pauses not counted."""

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from flowforge.error_handler import Decision
 from flowforge.records import ErrorInfo
 
-__all__ = ["ActOn", "ActorBroke", "Drain", "ErrorReported", "Restart", "RetryDue", "StartUp", "StopDown"]
+__all__ = ["ActOn", "ActorBroke", "Drain", "ErrorReported", "Renew", "Restart", "RetryDue", "StartUp", "StopDown"]
 
 
 @dataclass(frozen=True, slots=True)
 class StartUp:
     """Run `on_start` before anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Take a fresh instance: a step that was abandoned may still use the old one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class RetryDue:
     """The delay of a retry is over."""
 
     epoch: int
+    number: int
+    """Which of the worker's retries; one that was answered otherwise in between is no longer due."""
 
 
 @dataclass(frozen=True, slots=True)

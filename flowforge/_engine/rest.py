@@ -25,7 +25,7 @@ def decide_at_rest(job: Job) -> None:
         job.finish(JobStatus.PAUSED, job.pause_reason)
     elif not job.in_flight:
         job.complete_if_done()
-    elif not job.timers and not raise_a_bound(job) and not job.data.is_kept_alive:
+    elif not raise_a_bound(job) and not job.timers and not job.data.is_kept_alive:
         _drain_one(job)
 
 

@@ -32,7 +32,11 @@ class SharedBuffer:
         """The value under `key`, as this step sees it."""
         if key in self._local:
             value = self._local[key]
-            return default if value is _GONE else value
+            if value is _GONE:
+                return default
+            if key not in self._read and type(value) not in _SCALARS:
+                self._read[key] = self._codec.encode(value, path=f"shared_data[{key!r}]")
+            return value
         value = self._committed.get(key, _GONE)
         if value is _GONE:
             return default

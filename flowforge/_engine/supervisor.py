@@ -20,6 +20,7 @@ from flowforge._engine.failures import record_restart
 from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
+from flowforge.error_texts import error_info
 from flowforge.job_errors import NoCursorError
 
 if TYPE_CHECKING:
@@ -69,8 +70,11 @@ class JobSupervisor(MailboxActor):
                 return
             self.is_called = False
             while self.mailbox.control:
-                self.answer_report(self.mailbox.control.popleft())
-        job.view.catch_up()
+                self._try_to_answer(self.mailbox.control.popleft())
+        try:
+            job.view.catch_up()
+        except Exception:  # noqa: BLE001 - a listener that raises must not keep the job from coming to rest
+            logger.exception("The records of job %r could not all be applied.", job.id, extra=about(job.id))
         with job.lock:
             if self.is_called or self.mailbox.control:
                 if self.mailbox.resume_turn():
@@ -93,6 +97,12 @@ class JobSupervisor(MailboxActor):
     def decide(self, routine: int, error: BaseException, failures: int, draw: float = 0.0) -> Decision:
         """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""
         return self.handler_of(routine).decide(error, failures, draw)
+
+    def _try_to_answer(self, report: ErrorReported | ActorBroke) -> None:
+        try:
+            self.answer_report(report)
+        except Exception as error:  # noqa: BLE001 - an error handler of the user's that raises answers STOP
+            self.job.stop_for(error_info(error), self.job.plan.routines[report.routine].id)
 
     def _decision_on(self, report: ErrorReported) -> Decision:
         if isinstance(report.error, NoCursorError):

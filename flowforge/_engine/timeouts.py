@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.mailbox_status import MailboxStatus
+from flowforge._engine.orders import Renew
 from flowforge._engine.step import Step
 from flowforge.job_errors import StepTimeoutError
 
@@ -15,7 +16,7 @@ __all__ = ["abandon", "time_out"]
 
 
 def time_out(worker: Worker, step: Step) -> None:
-    """Called by the dispatcher's timer: the step's time is over."""
+    """Called by the dispatcher's timer: the step's time is over, and it fails."""
     with worker.job.lock:
         if worker.step is not step or not step.is_open:
             return
@@ -25,19 +26,20 @@ def time_out(worker: Worker, step: Step) -> None:
         ghost.error = error
         worker.end(ghost)
         worker.step, worker.unfinished = ghost, ghost
-        if worker.mailbox.status is MailboxStatus.RUNNING:
-            worker.mailbox.suspend_turn()
-        worker.requeue()
 
 
 def abandon(worker: Worker, step: Step) -> None:
-    """Refuse what a step that still runs will do, and go on without it; with the job's lock held."""
+    """Refuse what a step that still runs will do, and have another turn without it; with the job's lock held."""
     step.is_abandoned = True
-    worker.rollback()
-    worker.stream = worker.stream_context = None
+    worker.refuse(step)
+    worker.stale_streams.clear()
+    worker.step = None
     if worker.task is not None:
         worker.task.cancel()
         worker.task = None
     else:
         worker.job.stuck[step] = worker.plan.id
-    worker.renew()
+    worker.mailbox.control.appendleft(Renew())
+    if worker.mailbox.status is MailboxStatus.RUNNING:
+        worker.mailbox.suspend_turn()
+    worker.requeue()

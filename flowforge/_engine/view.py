@@ -87,7 +87,13 @@ class JobView:
 
     def set_initial(self, routine: str, replica: int, state: dict[str, Any]) -> None:
         """Give a routine its initial state, unless it has one."""
-        self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
+        with self.lock:
+            self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
+
+    def set_limits(self, max_history: int, max_outputs: int) -> None:
+        """Remember that much from now on."""
+        with self.lock:
+            self.max_history, self.max_outputs = max_history, max_outputs
 
     def add_listener(self, listener: Callable[[Record], None]) -> None:
         """Have `listener` called with each record from now on, in order, with the view's lock held."""

@@ -28,6 +28,7 @@ from flowforge._engine.orders import (
     ActorBroke,
     Drain,
     ErrorReported,
+    Renew,
     Restart,
     RetryDue,
     StartUp,
@@ -74,6 +75,9 @@ class Worker(MailboxActor):
         self.stream_context: contextvars.Context | None = None
         self.lacks_cursor = False
         self.is_suspended = False
+        self.is_broken = False
+        self.is_starting = False
+        self.retries = 0
         self.has_start = plan.has_start
         self.has_stop = plan.has_stop
         self.is_started = not plan.has_start
@@ -223,9 +227,12 @@ class Worker(MailboxActor):
         control = self.mailbox.control
         while control:
             order = control.popleft()
-            if isinstance(order, StartUp | StopDown | Restart):
+            if isinstance(order, StopDown):
                 return order
-            self._obey_order(order)
+            if not isinstance(order, StartUp | Restart | Renew):
+                self._obey_order(order)
+            elif not self.job.is_over:
+                return order
         return None
 
     def _next_step(self) -> Step | None:
@@ -260,6 +267,7 @@ class Worker(MailboxActor):
         extra = about(self.job.id, self.plan.id)
         logger.error("The actor of %r in job %r broke.", self.plan.id, self.job.id, exc_info=error, extra=extra)
         self.rollback()
+        self.drop_stream()
         self.suspend_for(ActorBroke(self.plan.index, self.replica, error, info, self.job.epoch))
         if self.mailbox.status is MailboxStatus.RUNNING:
             self.requeue()
@@ -304,7 +312,7 @@ class Worker(MailboxActor):
         if step.error is None:
             try:
                 job.commit(self, step)
-            except Exception as error:  # noqa: BLE001 - a value that cannot be kept, or a change of shared data that raised
+            except BaseException as error:  # noqa: BLE001 - a value that cannot be kept, or the user's code for shared data
                 step.error = error
         if step.error is not None:
             fail_step(self, step, step.error)
@@ -316,20 +324,30 @@ class Worker(MailboxActor):
 
     def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
         """Hand out no data until the supervisor has answered; with the job's lock held."""
-        if not self.is_suspended:
+        if isinstance(report, ActorBroke):
+            if not self.is_broken:
+                self.is_broken = True
+                self.mailbox.hold()
+        elif not self.is_suspended:
             self.is_suspended = True
             self.mailbox.hold()
         self.job.supervisor.report(report)
 
+    def mend(self) -> None:
+        """Hand out data again after a break; an error that is not answered holds it back still."""
+        if self.is_broken:
+            self.is_broken = False
+            self._release_one()
+
     def renew(self) -> None:
-        """Take a fresh instance with the committed state; its `on_start` is run before the next step."""
-        self.adopt(self.job.new_instance(self.plan, self.replica))
-        work = self.work
-        if work is not None:
-            work.call = self.call_of(work.lane) if work.take is None else self.call_logic
-        self.is_started = not self.has_start
-        if self.has_start:
-            self.mailbox.control.appendleft(StartUp())
+        """Take a fresh instance with the committed state; on the turn's thread, without the lock."""
+        instance = self.job.new_instance(self.plan, self.replica)
+        with self.job.lock:
+            self.adopt(instance)
+            self.is_started = not self.has_start
+            work = self.work
+            if work is not None:
+                work.call = self.call_of(work.lane) if work.take is None else self.call_logic
 
     # Orders
 
@@ -345,10 +363,14 @@ class Worker(MailboxActor):
         if isinstance(order, ActOn):
             act_on(self, order)
         elif isinstance(order, RetryDue):
-            self.retry_due = None
-            self.release()
-        elif isinstance(order, Drain):
-            self.drain()
+            if order.number == self.retries:
+                self.retry_due = None
+                self.release()
+        elif isinstance(order, Drain) and not self.mailbox.holds:
+            # What came since may be just what was missing.
+            self.work = self.available_work()
+            if self.work is None:
+                self.drain()
 
     def note_given_up(self) -> None:
         """The failed work was made a dead letter; with the job's lock held."""
@@ -371,9 +393,20 @@ class Worker(MailboxActor):
         return any(lane.items for lane in self.mailbox.lanes)
 
     @property
+    def is_retrying(self) -> bool:
+        """Whether it waits for another attempt."""
+        return self.is_suspended
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything it could go on with."""
+        return self.has_data
+
+    @property
     def needs_stop(self) -> bool:
         """Whether something must be closed when it stops."""
-        return self.stream is not None or (self.is_started and self.has_stop)
+        has_opened = self.has_stop and (self.is_started or self.is_starting)
+        return has_opened or self.stream is not None or bool(self.after_commit or self.stale_streams)
 
     def note_state_changed(self) -> None:
         """Look whether the state holds containers, which must be copied when they are emitted."""

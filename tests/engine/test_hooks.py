@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
-from flowforge.activation_policies import Activation, Waiting
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.records import RoutineRestarted
@@ -270,24 +269,30 @@ class Tripling(Hooked):
             self.emit("out", n=number)
 
 
-def test_a_broken_actor_gets_a_fresh_instance_and_the_committed_state(run: Run) -> None:
+def test_a_broken_actor_gets_a_fresh_instance_and_the_committed_state(
+    stepped: Runtime, dispatcher: SteppedDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The break is put in by hand: nothing that a user can write breaks an actor after its start."""
     diary: list[str] = []
     breaks = [1, 1]
 
-    def decide(waiting: Waiting) -> Activation | None:
-        if waiting.counts["input"] == 1 and breaks:
-            breaks.pop()
-            raise LookupError("policy")
-        return Activation({"input": 1}) if waiting.counts["input"] else None
-
     class Counting(Hooked):
-        def count(self, slot_data: Any, message: Any, job_state: Any) -> None:
+        def work(self, n: int = 0) -> None:
             self.increment_stat("calls")
 
-    routine = Counting(diary, "b ")
-    routine.set_logic(routine.count)
-    routine.set_activation_policy(decide)
-    job = run(flow_of(Tripling(diary, "a "), routine))
+    job = stepped.exec(flow_of(Tripling(diary, "a "), Counting(diary, "b ")))
+    assert job.live is not None
+    actor = job.live.workers[1]
+    take = actor.next_work
+
+    def take_or_break() -> Any:
+        if actor.user_state.get("calls") == 1 and breaks:
+            breaks.pop()
+            raise LookupError("a defect")
+        return take()
+
+    monkeypatch.setattr(actor, "next_work", take_or_break)
+    dispatcher.run_until_idle()
 
     assert (job.status, job.get_routine_state("b")) == ("completed", {"calls": 3})
     assert diary.count("b start") == 3

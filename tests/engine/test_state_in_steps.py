@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from flowforge.flow import Flow
-from flowforge.job_errors import JobFinishedError
 from flowforge.job_state import JobState
 from flowforge.records import StepCommitted
 from flowforge.routine import Routine
+from flowforge.routine_errors import OutsideStepError
 from flowforge.runtime import Runtime
 
 Chain = Callable[..., Flow]
@@ -209,13 +209,15 @@ def test_update_routine_state_of_another_routine_is_refused(run: Run, chain: Cha
     job = run(chain(meddle, lambda self: None))
 
     assert job.error is not None
-    assert "cannot change the state of 'b' inside a step of 'a'. Use shared_data" in job.error.text
+    assert "The state of the routine 'b' was changed inside a step of 'a'. Use shared_data" in job.error.text
 
 
 def test_update_routine_state_outside_a_step_is_refused(run: Run, chain: Chain) -> None:
     job = run(chain(lambda self: None))
 
-    with pytest.raises(JobFinishedError, match=r"cannot change a routine's state. Call it inside a step"):
+    with pytest.raises(
+        OutsideStepError, match=r"state of the routine 'a' was used outside a step\. Change it inside a step"
+    ):
         job.update_routine_state("a", {"x": 1})
 
 
