@@ -91,6 +91,10 @@ class ActivationPolicy(ABC):
         """Seconds until time alone may change the answer of `decide`; None if time never does."""
         return None
 
+    def is_like(self, other: object) -> bool:
+        """Whether `other` decides the same, as far as can be told: functions are told apart by their policy's name."""
+        return self == other
+
     def check_slots(self, slots: Collection[str]) -> None:
         """Raise UnknownPolicySlotError unless all that this policy needs is among `slots`."""
         for slot in sorted(self.needs.difference(slots)):
@@ -186,6 +190,9 @@ class _Custom(ActivationPolicy):
     @property
     def needs(self) -> frozenset[str]:
         return self.slots
+
+    def is_like(self, other: object) -> bool:
+        return isinstance(other, _Custom) and other.name == self.name
 
     def decide(self, waiting: Waiting) -> Activation | None:
         return check_activation(self.on_decide(waiting), waiting, self.name)

@@ -139,7 +139,7 @@ def _parameters(handler: Handler) -> list[inspect.Parameter]:
 
 
 def takes(function: object, count: int) -> bool:
-    """Whether `function` is one that can be called with `count` arguments by position, as far as its signature tells."""
+    """Whether `function` can be called with `count` arguments by position, as far as its signature tells."""
     if not callable(function):
         return False
     try:

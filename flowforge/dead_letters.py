@@ -45,8 +45,9 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
         for delivery in deliveries:
             job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-    if status is JobStatus.COMPLETED:
-        _reopen(job_state, live)
+        if status is JobStatus.COMPLETED:
+            # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
+            _reopen(job_state, live)
 
 
 def _reopen(job_state: JobState, live: Job | None) -> None:

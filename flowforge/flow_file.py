@@ -144,6 +144,9 @@ def _check_rebuilt(where: str, routine: Routine, rebuilt: Routine) -> None:
     later += [f"event {name!r}" for name in routine.events if name not in rebuilt.events]
     if routine.logic is not None and rebuilt.logic is None:
         later.append("logic")
+    policy = routine.activation_policy
+    if policy is not None and not policy.is_like(rebuilt.activation_policy):
+        later.append("activation policy")
     if later:
         raise UnkeepableFlowError(
             where,

@@ -101,7 +101,8 @@ class JobState:
     @property
     def is_resting(self) -> bool:
         """Whether no run of it is under way."""
-        return self.live is None or self.live.rested.is_set()
+        with self.control_lock:
+            return self.live is None or self.live.rested.is_set()
 
     # Its routines
 
@@ -145,14 +146,7 @@ class JobState:
         view = self._seen()
         self._check_known(routine_id)
         with view.lock:
-            found = view.routine(routine_id)
-            return {
-                "status": found.status,
-                "calls": found.calls,
-                "errors": found.errors,
-                "dead_letters": found.dead_letters,
-                "last_error": found.last_error,
-            }
+            return view.routine(routine_id).to_dict()
 
     # Its history
 
@@ -332,9 +326,9 @@ class JobState:
             # The job starts when this step commits, and the command follows.
             step.do_after_commit(lambda: self._cancel_now(reason))
             return []
-        if live is not None and not live.is_over:
-            return control.cancel(live, reason)
         with self.control_lock:
+            if self.live is not None and not self.live.is_over:
+                return control.cancel(self.live, reason)
             if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
                 append_at_rest(self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
         return []

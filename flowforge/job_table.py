@@ -56,6 +56,7 @@ class JobTable:
             if known is not job and (is_taken or not job.data.position):
                 raise DuplicateJobError(job.job_id)
             self._jobs[job.job_id] = job
+            self._finished.pop(job.job_id, None)
             self._starting.add(job.job_id)
 
     def release(self, job: JobState) -> None:

@@ -6,7 +6,7 @@ from flowforge.graph_errors import IllegalNameError
 
 __all__ = ["check_name"]
 
-_Kind = Literal["event name", "flow id", "flow name", "routine id", "slot name"]
+_Kind = Literal["event name", "flow id", "flow name", "job id", "routine id", "slot name"]
 
 
 def check_name(kind: _Kind, name: object) -> str:

@@ -186,6 +186,12 @@ class OutputPump:
         thread.join(timeout)
         return not thread.is_alive()
 
+    def retire(self) -> None:
+        """Take nothing more and return at once; the thread ends when all is handled. Any thread may call it."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
     def statistics(self) -> OutputStatistics:
         """How far the pump has come, at this instant."""
         with self._changed:

@@ -45,7 +45,7 @@ class OutputPumps:
 
     def _retire(self, pump: OutputPump) -> None:
         self._retired = {other for other in self._retired if other.statistics().waiting}
-        pump.close(0.0)
+        pump.retire()
         self._retired.add(pump)
 
     def close(self, timeout: float | None) -> bool:
@@ -55,7 +55,7 @@ class OutputPumps:
             self._retired = set()
         for pump in pumps:
             # All are told first, so that they work side by side.
-            pump.close(0.0)
+            pump.retire()
         deadline = None if timeout is None else time.monotonic() + timeout
         is_done = True
         for pump in pumps:

@@ -80,7 +80,8 @@ class Routine(metaclass=_RoutineType):
         if call is not None and "trigger" not in self.slots and len(self.slots) != 1:
             self.define_slot("trigger", handler=call)
         self.constructor = (args, kwargs)
-        self._constructed = {**self.__dict__, "slots": dict(self.slots), "events": dict(self.events)}
+        then = {"slots": dict(self.slots), "events": dict(self.events), "_initial_state": dict(self._initial_state)}
+        self._constructed = {**self.__dict__, **then}
 
     def __setattr__(self, name: str, value: object) -> None:
         step = CURRENT_STEP.get()

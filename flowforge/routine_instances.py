@@ -1,5 +1,6 @@
 """From a template to the instance that one job, or one replica, works with."""
 
+import copy
 from typing import Any
 
 from flowforge.routine import Routine
@@ -49,6 +50,8 @@ def _copy_later_settings(template: Routine, instance: Routine) -> None:
     for name, event in template.events.items():
         instance.events.setdefault(name, event)
     instance._config.update(template._config)
+    if template._initial_state != then["_initial_state"]:
+        instance.__dict__["_initial_state"] = copy.deepcopy(template._initial_state)
 
 
 def _rebound(value: Any, template: Routine, instance: Routine) -> Any:

@@ -5,7 +5,6 @@ Guarantees:
 - `exec` returns once the job exists; jobs share nothing but the pool, and two runtimes share nothing.
 - A job is known to `get_job` from before its first step until it is let go as one of too many finished ones.
 - After `shutdown` no thread of the runtime is left, unless a handler still held one at the deadline.
-- Lock order: the runtime's lock is taken last, and no user code runs under it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ from flowforge.job_errors import (
     RuntimeOptionError,
     SlotQueueFullError,
     UnknownJobError,
-    WaitInStepError,
 )
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
@@ -50,16 +48,18 @@ from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
     check_fits_handler,
     check_only_resumed,
+    check_outside_a_step,
     check_post_options,
     checked_id,
     checked_options,
     checked_registry,
     checked_timeout,
     drain,
+    post_now,
     state_reader,
     warn_of_concurrency,
 )
-from flowforge.runtime_statistics import RuntimeStatistics
+from flowforge.runtime_statistics import RuntimeStatistics, account_of
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryLog
@@ -313,13 +313,16 @@ class Runtime:
             if step.worker.job is live:
                 step.post(Destination(routine, plan.slots[lane].name), values, key)
             else:
-                step.do_after_commit(lambda: _post_now(live, routine, slot, values, key))
+                step.do_after_commit(lambda: post_now(live, routine, slot, values, key=key))
             return
         deadline = None if timeout is None else self.dispatcher.clock.monotonic() + timeout
         while (room := control.try_post(live, routine, slot, values, key)) is not None:
-            left = None if deadline is None else deadline - self.dispatcher.clock.monotonic()
-            if (left is not None and left <= 0) or not self.dispatcher.wait_for(room, left):
+            left = None if deadline is None else max(0.0, deadline - self.dispatcher.clock.monotonic())
+            try:
+                has_room = self.dispatcher.wait_for(room, left)
+            finally:
                 control.forget_waiter(live, room)
+            if not has_room:
                 limit = plan.slots[lane].max_queue_length
                 raise SlotQueueFullError(f"{routine}.{plan.slots[lane].name}", limit, timeout or 0.0)
 
@@ -339,13 +342,7 @@ class Runtime:
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""
-        jobs = self.list_jobs()
-        counts: dict[str, int] = {}
-        for job in jobs:
-            counts[job.status.value] = counts.get(job.status.value, 0) + 1
-        stuck = [s for job in jobs if job.live is not None and job.live.stuck for s in control.still_running(job.live)]
-        statistics = getattr(self.dispatcher, "statistics", None)
-        return RuntimeStatistics(counts, tuple(stuck), statistics() if statistics is not None else None)
+        return account_of(self.list_jobs(), self.dispatcher)
 
     # Steering
 
@@ -361,7 +358,7 @@ class Runtime:
 
     def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
         """Wait until every job rests; False after `timeout` seconds."""
-        _check_outside_a_step("all jobs")
+        check_outside_a_step("all jobs")
         self.check_process("wait for jobs")
         return self.dispatcher.wait_for(self._table.idle, timeout)
 
@@ -372,7 +369,7 @@ class Runtime:
         it is lost, and its steps' late results are refused. It takes up to a second more for `on_stop` hooks and
         outputs. False if some step still held its thread at the end, or outputs were left.
         """
-        _check_outside_a_step("all jobs")
+        check_outside_a_step("all jobs")
         self.check_process("be shut down")
         self._is_closed = True
         self._table.close()
@@ -404,16 +401,3 @@ class Runtime:
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""
         self._outputs.attach(job, handler)
-
-
-def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], key: str | None) -> None:
-    try:
-        control.try_post(live, routine, slot, values, key, is_bounded=False)
-    except JobFinishedError:
-        text = "Job %r had ended when a post of a step to %s.%s was to take effect."
-        logger.exception(text, live.id, routine, slot, extra=about(live.id, routine))
-
-
-def _check_outside_a_step(what: str) -> None:
-    if CURRENT_STEP.get() is not None:
-        raise WaitInStepError(what)

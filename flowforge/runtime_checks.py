@@ -7,27 +7,33 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from flowforge._engine import control
 from flowforge._engine.logs import about, logger
 from flowforge.binding import HandlerKind, check_parameters
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
-from flowforge.job_errors import RuntimeOptionError
+from flowforge.job_errors import JobFinishedError, RuntimeOptionError, WaitInStepError
+from flowforge.names import check_name
 from flowforge.option_checks import is_amount, is_positive
 from flowforge.options import RuntimeOptions
+from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
 
 __all__ = [
     "check_fits_handler",
     "check_only_resumed",
+    "check_outside_a_step",
     "check_post_options",
     "checked_id",
     "checked_options",
     "checked_registry",
     "checked_timeout",
     "drain",
+    "post_now",
     "state_reader",
     "warn_of_concurrency",
 ]
@@ -88,10 +94,8 @@ def checked_timeout(timeout: float | None) -> float | None:
 
 
 def checked_id(job_id: str | None) -> str:
-    """`job_id` if it is a text, or a new one; RuntimeOptionError for anything else."""
-    if job_id is not None and (type(job_id) is not str or not job_id):
-        raise RuntimeOptionError("job_id", job_id, "Give a text, or None to have one made.")
-    return job_id or uuid.uuid4().hex
+    """`job_id` if it is a text without a dot, or a new one; IllegalNameError for anything else."""
+    return uuid.uuid4().hex if job_id is None else check_name("job id", job_id)
 
 
 def warn_of_concurrency(plan: FlowPlan, threads: int) -> None:
@@ -106,12 +110,11 @@ def warn_of_concurrency(plan: FlowPlan, threads: int) -> None:
 
 
 def state_reader(job_state: JobState, routine_id: str) -> Callable[[], dict[str, Any]]:
-    """What a template's `stats` reads: the state in that job, for as long as somebody holds it."""
-    state = weakref.ref(job_state)
+    """What a template's `stats` reads: the state in the job that was started last."""
 
     def read() -> dict[str, Any]:
-        job = state()
-        return {} if job is None else job.get_routine_state(routine_id, {})
+        state: dict[str, Any] = job_state.get_routine_state(routine_id, {})
+        return state
 
     return read
 
@@ -121,3 +124,18 @@ def drain(runtime: weakref.ref[Any]) -> None:
     living = runtime()
     if living is not None:
         living.shutdown(timeout=living.options.shutdown_timeout)
+
+
+def post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:
+    """Put what a step posted to another job into its slot, however full; it is logged if that job has ended."""
+    try:
+        control.try_post(live, routine, slot, values, key, is_bounded=False)
+    except JobFinishedError:
+        text = "Job %r had ended when a post of a step to %s.%s was to take effect."
+        logger.exception(text, live.id, routine, slot, extra=about(live.id, routine))
+
+
+def check_outside_a_step(what: str) -> None:
+    """Raise WaitInStepError inside a handler."""
+    if CURRENT_STEP.get() is not None:
+        raise WaitInStepError(what)

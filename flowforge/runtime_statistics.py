@@ -1,11 +1,15 @@
 """What a runtime holds at one moment."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flowforge._engine.control import StillRunning
+from actors.dispatcher import Dispatcher
+from flowforge._engine.control import StillRunning, still_running
+from flowforge.job_state import JobState
 
-__all__ = ["RuntimeStatistics"]
+__all__ = ["RuntimeStatistics", "account_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +22,11 @@ class RuntimeStatistics:
     """Abandoned steps whose threads have not come back."""
     dispatcher: Any
     """The dispatcher's own figures; None if it has none."""
+
+
+def account_of(jobs: Sequence[JobState], dispatcher: Dispatcher) -> RuntimeStatistics:
+    """The account of a runtime that knows these jobs."""
+    stuck = [s for job in jobs if job.live is not None and job.live.stuck for s in still_running(job.live)]
+    statistics = getattr(dispatcher, "statistics", None)
+    counts = Counter(job.status.value for job in jobs)
+    return RuntimeStatistics(dict(counts), tuple(stuck), None if statistics is None else statistics())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.message_ids import entry_id, posted_id
-from flowforge._engine.rest import decide_at_rest
+from flowforge._engine.rest import decide_at_rest, interrupt
 from flowforge._engine.timeouts import abandon
 from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError
 from flowforge.job_status import JobStatus
@@ -116,7 +116,7 @@ def cancel(job: Job, reason: str) -> list[StillRunning]:
         if job.is_over:
             return []
         running = still_running(job)
-        job.interrupt(JobStatus.CANCELLED, reason)
+        interrupt(job, JobStatus.CANCELLED, reason)
         return running
 
 
@@ -169,6 +169,8 @@ def letter_deliveries(letter: DeadLetter) -> tuple[Delivery, ...]:
 
 def requeue(job: Job, letter: DeadLetter) -> None:
     """Put a dead letter back into the slots it came from; with the job's lock held."""
+    for slot in letter.slots:
+        job.plan.routine(letter.routine).lane_of(slot)
     del job.data.dead_letters[letter.id]
     deliveries = letter_deliveries(letter)
     job.append(DeadLetterRequeued(**job.next_position(), letter=letter.id, deliveries=deliveries))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flowforge._engine.control import still_running
 from flowforge._engine.logs import about, logger
+from flowforge._engine.rest import announce_rest, interrupt
 from flowforge.job_status import JobStatus
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
     for job in halted:
         with job.lock:
             if not job.is_over:
-                job.interrupt(JobStatus.PAUSED, "shutdown")
+                interrupt(job, JobStatus.PAUSED, "shutdown")
     end = dispatcher.clock.monotonic() + grace
     for job in halted:
         dispatcher.wait_for(job.vacated, max(0.0, end - dispatcher.clock.monotonic()))
@@ -39,5 +40,5 @@ def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
                 step.seconds,
                 extra=about(step.job_id, step.routine_id),
             )
-        job.announce_rest(is_forced=True)
+        announce_rest(job, is_forced=True)
     return all(job.vacated.is_set() for job in halted)

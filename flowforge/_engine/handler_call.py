@@ -33,7 +33,13 @@ def call_handler(worker: Worker, step: Step) -> bool:
             if not isinstance(result, Generator | AsyncGenerator):
                 worker.end(step)
                 return False
-            worker.stream, worker.stream_context = result, context
+            with worker.job.lock:
+                if not step.is_abandoned:
+                    worker.stream, worker.stream_context = result, context
+            if step.is_abandoned:
+                # Never begun, so there is nothing to clean up in it; the next attempt has its own.
+                worker.end(step)
+                return False
         return _advance(worker, step)
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails this step and nothing else
         step.error = error

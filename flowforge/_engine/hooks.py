@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActorBroke, Renew, Restart, StopDown
+from flowforge._engine.rest import note_stopped
 from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) ->
             if error is not None:
                 ids = (worker.plan.id, worker.job.id)
                 logger.error("on_stop of %r in job %r raised.", *ids, exc_info=error, extra=_ids(worker))
-            worker.job.note_stopped()
+            note_stopped(worker.job)
         elif error is not None:
             info = error_info(error)
             worker.is_starting = False

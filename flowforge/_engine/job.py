@@ -22,8 +22,8 @@ from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
 from flowforge._engine.failures import wait_for_retry
-from flowforge._engine.orders import StartUp, StopDown
-from flowforge._engine.rest import decide_at_rest
+from flowforge._engine.orders import StartUp
+from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
 from flowforge._engine.routine_actor import RoutineActor
 from flowforge._engine.supervisor import JobSupervisor
 from flowforge.job_status import JobStatus
@@ -107,7 +107,7 @@ class Job:
         self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
         self.deadline: Timer | None = None
         self.started_at = self.clock.monotonic()
-        self.supervisor = JobSupervisor(self, RestartBudget())
+        self.supervisor = JobSupervisor(self, RestartBudget(first_delay=0.05))
         self.workers: list[RoutineActor] = [
             RoutineActor(self, p) if p.template.concurrency == 1 else Crew(self, p) for p in plan.routines
         ]
@@ -162,7 +162,7 @@ class Job:
         with self.lock:
             if not self.is_over:
                 text = f"The job {self.id!r} took longer than its timeout of {self.timeout!r} seconds."
-                self.interrupt(JobStatus.FAILED, "timeout", ErrorInfo("JobTimeoutError", text, ""))
+                interrupt(self, JobStatus.FAILED, "timeout", ErrorInfo("JobTimeoutError", text, ""))
 
     # The commit
 
@@ -292,7 +292,7 @@ class Job:
         self.busy -= 1
         if not self.busy:
             if self.is_over:
-                self._let_go()
+                let_go(self)
             elif self.view.inbox:
                 self.supervisor.look()
             else:
@@ -316,55 +316,7 @@ class Job:
     def complete_if_done(self) -> None:
         """Write the completion, if nothing is in flight and nobody keeps the job open."""
         if not self.in_flight and not self.data.is_kept_alive and not self.is_over and self.failure is None:
-            self.finish(JobStatus.COMPLETED)
-
-    def interrupt(self, status: JobStatus, reason: str, error: ErrorInfo | None = None) -> None:
-        """End the run now: what steps that still run do will be refused."""
-        self.finish(status, reason, error, is_interrupted=True)
-        self.data.epoch = self.epoch = self.epoch + 1
-        for worker in self.everyone():
-            step = worker.step
-            if worker.task is not None:
-                worker.task.cancel()
-            elif step is not None and step.is_open:
-                self.stuck[step] = worker.plan.id
-
-    def finish(
-        self,
-        status: JobStatus,
-        reason: str = "",
-        error: ErrorInfo | None = None,
-        routine: str | None = None,
-        *,
-        is_interrupted: bool = False,
-    ) -> None:
-        """Write the record that ends the run, keep what waits as data, and stop the actors."""
-        self.is_over = True
-        if self.deadline is not None:
-            self.deadline.cancel()
-        data = self.data
-        data.elapsed += self.clock.monotonic() - self.started_at
-        for worker in self.workers:
-            worker.store_pending(data)
-        self.append(JobMoved(**self.next_position(), status=status.value, reason=reason, error=error, routine=routine))
-        self.to_stop = [actor for actor in self.everyone() if actor.needs_stop]
-        self.to_stop.sort(key=lambda actor: (-actor.plan.rank, -actor.plan.index))
-        for _, _, event in self.space_waiters:
-            event.set()
-        if is_interrupted:
-            for actor in self.to_stop:
-                actor.order(StopDown())
-            self.to_stop = []
-        else:
-            self.note_stopped()
-
-    def note_stopped(self) -> None:
-        """Stop the next actor, sources first; when none is left, the rest is announced."""
-        self.is_stopping = bool(self.to_stop)
-        if self.to_stop:
-            self.to_stop.pop().order(StopDown())
-        else:
-            self.supervisor.look()
+            finish(self, JobStatus.COMPLETED)
 
     def when_rested(self, listener: Callable[[], None]) -> None:
         """Called without the lock: have `listener` called once the run has come to its end; at once if it has."""
@@ -379,37 +331,3 @@ class Job:
         with self.lock:
             if listener in self.rest_listeners:
                 self.rest_listeners.remove(listener)
-
-    def announce_rest(self, *, is_forced: bool = False) -> None:
-        """Called by the supervisor after a turn, without the lock: wake the waiters if the run has come to its end.
-
-        Forced, by a runtime that gives no more turns, it does so in any case.
-        """
-        if is_forced:
-            self.view.catch_up()
-        with self.lock:
-            if not is_forced and (not self.is_over or self.is_stopping or self.view.inbox):
-                return
-            if self.rested.is_set():
-                return
-            job_state = self.job_state
-            self.rested.set()
-            self.host.note_rest(job_state, self)
-            listeners, self.rest_listeners = self.rest_listeners, []
-            if not self.busy:
-                self._let_go()
-        for listener in listeners:
-            listener()
-
-    def _let_go(self) -> None:
-        """Drop the actors of a run that has ended; what is known about the job is data."""
-        if self.rested.is_set():
-            for actor in self.everyone():
-                self.registry.unregister(actor.actor_ref)
-                if not self.stuck:
-                    actor.dispose()
-            if not self.stuck:
-                self.supervisor.dispose()
-                self.job_state = None
-            self.workers = []
-            self.vacated.set()

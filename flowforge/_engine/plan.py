@@ -140,7 +140,8 @@ class FlowPlan:
 
     def fits(self, flow: FlowGraph) -> bool:
         """Whether it was compiled from `flow` and its routines as they are now."""
-        return self.version == flow.version and all(
+        settings = (flow.version, flow.error_handler, flow.timeout, flow.isolate)
+        return settings == (self.version, self.error_handler, self.timeout, self.is_isolated) and all(
             len(plan.slots) == len(plan.template.slots) and len(plan.targets) == len(plan.template.events)
             for plan in self.routines
         )

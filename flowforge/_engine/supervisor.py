@@ -19,6 +19,7 @@ from actors.supervision import RestartBudget
 from flowforge._engine.failures import record_restart
 from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
+from flowforge._engine.rest import announce_rest
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
 from flowforge.error_texts import error_info
 from flowforge.job_errors import NoCursorError
@@ -82,7 +83,7 @@ class JobSupervisor(MailboxActor):
                 return
             self.mailbox.rest_turn()
             job.note_idle()
-        job.announce_rest()
+        announce_rest(job)
 
     def dispose(self) -> None:
         """Break the cycles that it is part of; it gets no further turn."""

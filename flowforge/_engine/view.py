@@ -47,6 +47,10 @@ class RoutineStatus:
         self.dead_letters = 0
         self.last_error: ErrorInfo | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in ("status", "calls", "errors", "dead_letters", "last_error")}
+
 
 class JobView:
     """The derived side of a job; outlives its runs."""

@@ -17,17 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
-from actors.mailbox_actor import MailboxActor
 from actors.mailbox_status import MailboxStatus
 from flowforge._engine.failures import act_on, fail_step
 from flowforge._engine.handler_call import call_handler
+from flowforge._engine.held_actor import HeldActor
 from flowforge._engine.hooks import run_hook, tidy_up
 from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import (
     ActOn,
     ActorBroke,
     Drain,
-    ErrorReported,
     Renew,
     Restart,
     RetryDue,
@@ -52,30 +51,15 @@ __all__ = ["Worker"]
 _TIDY_UP = object()
 
 
-class Worker(MailboxActor):
+class Worker(HeldActor):
     """The turn, the step and the answer to errors; where work comes from is the matter of two subclasses."""
 
-    inbox_lane = None
-
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
-        super().__init__(
-            dispatcher=job.dispatcher,
-            mailbox=mailbox,
-            group=job.group,
-            registry=job.registry,
-            urn=f"urn:flowforge:{job.id}:{plan.id}:{replica}:{job.epoch}",
-        )
-        self.job = job
-        self.plan = plan
-        self.replica = replica
-        self.mailbox = mailbox
-        self.blocks = 0
+        super().__init__(job, plan, replica, mailbox)
         self.step: Step | None = None
         self.stream: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | None = None
         self.stream_context: contextvars.Context | None = None
         self.lacks_cursor = False
-        self.is_suspended = False
-        self.is_broken = False
         self.is_starting = False
         self.retries = 0
         self.has_start = plan.has_start
@@ -90,7 +74,6 @@ class Worker(MailboxActor):
         self.after_commit: list[Callable[[], None]] = []
         self.has_begun = False
         self.is_over_already = False
-        self.work: Work | None = None
         self.adopt(job.new_instance(plan, replica))
 
     def adopt(self, instance: Routine) -> None:
@@ -322,23 +305,6 @@ class Worker(MailboxActor):
             self.stream = self.stream_context = self.work = None
             self.lacks_cursor = False
 
-    def suspend_for(self, report: ErrorReported | ActorBroke) -> None:
-        """Hand out no data until the supervisor has answered; with the job's lock held."""
-        if isinstance(report, ActorBroke):
-            if not self.is_broken:
-                self.is_broken = True
-                self.mailbox.hold()
-        elif not self.is_suspended:
-            self.is_suspended = True
-            self.mailbox.hold()
-        self.job.supervisor.report(report)
-
-    def mend(self) -> None:
-        """Hand out data again after a break; an error that is not answered holds it back still."""
-        if self.is_broken:
-            self.is_broken = False
-            self._release_one()
-
     def renew(self) -> None:
         """Take a fresh instance with the committed state; on the turn's thread, without the lock."""
         instance = self.job.new_instance(self.plan, self.replica)
@@ -350,11 +316,6 @@ class Worker(MailboxActor):
                 work.call = self.call_of(work.lane) if work.take is None else self.call_logic
 
     # Orders
-
-    def order(self, order: object) -> None:
-        """Put `order` ahead of all data; with the job's lock held."""
-        if self.mailbox.put_control(order):
-            self.job.wake(self)
 
     def _obey_order(self, order: object) -> None:
         epoch = getattr(order, "epoch", self.job.epoch)
@@ -375,33 +336,6 @@ class Worker(MailboxActor):
     def note_given_up(self) -> None:
         """The failed work was made a dead letter; with the job's lock held."""
 
-    def block(self) -> None:
-        """Give it no data while a slot that it feeds is full; with the job's lock held."""
-        self.blocks += 1
-        if self.blocks == 1:
-            self.mailbox.hold()
-
-    def unblock(self) -> None:
-        """One slot that it feeds has room again; with the job's lock held."""
-        self.blocks -= 1
-        if not self.blocks:
-            self._release_one()
-
-    @property
-    def has_data(self) -> bool:
-        """Whether messages wait in it."""
-        return any(lane.items for lane in self.mailbox.lanes)
-
-    @property
-    def is_retrying(self) -> bool:
-        """Whether it waits for another attempt."""
-        return self.is_suspended
-
-    @property
-    def has_work(self) -> bool:
-        """Whether there is anything it could go on with."""
-        return self.has_data
-
     @property
     def needs_stop(self) -> bool:
         """Whether something must be closed when it stops."""
@@ -412,17 +346,6 @@ class Worker(MailboxActor):
         """Look whether the state holds containers, which must be copied when they are emitted."""
         if not self.has_containers:
             self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
-
-    def release(self) -> None:
-        """Hand out data again after an error; with the job's lock held."""
-        if self.is_suspended:
-            self.is_suspended = False
-            self._release_one()
-
-    def _release_one(self) -> None:
-        is_due = self.mailbox.release()
-        if is_due or (self.work is not None and not self.mailbox.holds and self.mailbox.wake()):
-            self.job.wake(self)
 
     def drop_stream(self) -> None:
         """Give up a generator; it is closed as soon as the lock is not held."""

@@ -215,9 +215,7 @@ def test_update_routine_state_of_another_routine_is_refused(run: Run, chain: Cha
 def test_update_routine_state_outside_a_step_is_refused(run: Run, chain: Chain) -> None:
     job = run(chain(lambda self: None))
 
-    with pytest.raises(
-        OutsideStepError, match=r"state of the routine 'a' was used outside a step\. Change it inside a step"
-    ):
+    with pytest.raises(OutsideStepError, match=r"the routine 'a' was used outside a step\. Change it inside a step"):
         job.update_routine_state("a", {"x": 1})
 
 
