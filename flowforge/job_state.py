@@ -16,7 +16,7 @@ from flowforge._engine.control import StillRunning
 from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
-from flowforge._engine.view import JobView, added_states
+from flowforge._engine.view import JobView
 from flowforge.at_rest import append_at_rest
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
@@ -121,13 +121,8 @@ class JobState:
         step = CURRENT_STEP.get()
         if isinstance(step, Step) and step.is_open and step.job_state is self and step.routine_id == routine_id:
             return copy.deepcopy(step.state) or ({} if default is None else default)
-        view = self._seen()
-        with view.lock:
-            states = [tree["state"] for (routine, _), tree in sorted(view.trees.items()) if routine == routine_id]
-            states = copy.deepcopy([state for state in states if state])
-        if not states:
-            return {} if default is None and (routine_id, 0) in view.trees else default
-        return states[0] if len(states) == 1 else added_states(states)
+        state = self._seen().state_of(routine_id)
+        return default if state is None or (not state and default is not None) else state
 
     def update_routine_state(self, routine_id: str, values: Mapping[str, Any]) -> None:
         """Merge `values` into the state of the routine whose step this is; takes effect with the step."""
@@ -160,6 +155,11 @@ class JobState:
         if routine_id is not None:
             self._check_known(routine_id)
         return [entry for entry in self.execution_history if routine_id in {None, entry.routine_id}]
+
+    @property
+    def outputs_dropped(self) -> int:
+        """How many payloads the outputs and the output log have let go: the outputs the newest, the log the oldest."""
+        return self._seen().outputs_dropped
 
     @property
     def history_dropped(self) -> int:
@@ -297,7 +297,7 @@ class JobState:
         live = self._live("pause a job")
         step = CURRENT_STEP.get()
         if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
-            step.do_after_commit(lambda: self._request_pause_now(reason, checkpoint))
+            step.do_after_commit(lambda: self.request_pause(reason, checkpoint))
             return True
         if live is None or live.is_over:
             return False
@@ -309,12 +309,6 @@ class JobState:
             control.request_pause(live, reason, checkpoint)
         return True
 
-    def _request_pause_now(self, reason: str, checkpoint: Any) -> None:
-        self.request_pause(reason, checkpoint)
-
-    def _cancel_now(self, reason: str) -> None:
-        self.cancel(reason)
-
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; return the steps that still run, whose effects will be refused.
 
@@ -324,7 +318,7 @@ class JobState:
         step = CURRENT_STEP.get()
         if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
             # The job starts when this step commits, and the command follows.
-            step.do_after_commit(lambda: self._cancel_now(reason))
+            step.do_after_commit(lambda: self.cancel(reason))
             return []
         with self.control_lock:
             if self.live is not None and not self.live.is_over:

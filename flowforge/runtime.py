@@ -56,6 +56,7 @@ from flowforge.runtime_checks import (
     checked_timeout,
     drain,
     post_now,
+    registered_flow,
     state_reader,
     warn_of_concurrency,
 )
@@ -145,7 +146,7 @@ class Runtime:
         `timeout` seconds fail it, pauses not counted; the flow's own by default. Raises what is wrong with the flow,
         the entry or the parameters before anything runs.
         """
-        flow = self._flow(flow_or_name)
+        flow = registered_flow(self._flows, flow_or_name)
         if job_state is not None:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
             return self._resume(job_state, flow)
@@ -258,14 +259,6 @@ class Runtime:
     def _entries(self, plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
         chosen = plan.entries() if routine is None else [plan.routine(routine)]
         return [(entry, entry.entry_lane(slot)) for entry in chosen]
-
-    def _flow(self, flow_or_name: FlowGraph | str) -> FlowGraph:
-        if isinstance(flow_or_name, FlowGraph):
-            return flow_or_name
-        if not isinstance(flow_or_name, str):
-            raise RuntimeOptionError("flow_or_name", flow_or_name, "Give a Flow, or the name of a registered one.")
-        flows = self._flows if self._flows is not None else FlowRegistry.get_instance()
-        return flows.get(flow_or_name)
 
     def _check_open(self, asked: str) -> None:
         self.check_process(asked)

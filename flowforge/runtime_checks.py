@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine import control
 from flowforge._engine.logs import about, logger
 from flowforge.binding import HandlerKind, check_parameters
+from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, WaitInStepError
@@ -34,6 +35,7 @@ __all__ = [
     "checked_timeout",
     "drain",
     "post_now",
+    "registered_flow",
     "state_reader",
     "warn_of_concurrency",
 ]
@@ -55,6 +57,15 @@ def checked_registry(registry: FlowRegistry | None) -> FlowRegistry | None:
     if registry is not None and not isinstance(registry, FlowRegistry):
         raise RuntimeOptionError("registry", registry, "Give a FlowRegistry, or None for the default one.")
     return registry
+
+
+def registered_flow(registry: FlowRegistry | None, flow_or_name: object) -> FlowGraph:
+    """The flow given, or the one of that name in `registry` or the default one."""
+    if isinstance(flow_or_name, FlowGraph):
+        return flow_or_name
+    if not isinstance(flow_or_name, str):
+        raise RuntimeOptionError("flow_or_name", flow_or_name, "Give a Flow, or the name of a registered one.")
+    return (FlowRegistry.get_instance() if registry is None else registry).get(flow_or_name)
 
 
 def check_only_resumed(job_state: object, *others: object) -> None:

@@ -37,7 +37,7 @@ class Step:
     shared: SharedBuffer | None = None
     shared_log: list[Any] | None = None
     posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
-    after_commit: Sequence[tuple[Callable[[], None], Callable[[], None] | None]] = ()
+    after_commit: Sequence[tuple[Callable[[], object], Callable[[], object] | None]] = ()
     _calls = 0
     _random: random.Random | None = None
 
@@ -114,7 +114,7 @@ class Step:
             self.outputs = []
         self.outputs.append(output)
 
-    def do_after_commit(self, action: Callable[[], None], undo: Callable[[], None] | None = None) -> None:
+    def do_after_commit(self, action: Callable[[], object], undo: Callable[[], object] | None = None) -> None:
         """Buffer an effect outside the job, such as the start of another.
 
         `action` is called once when this step has committed, without the job's lock and before another step of the

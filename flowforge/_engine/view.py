@@ -32,7 +32,7 @@ from flowforge.records import (
     StepFailed,
 )
 
-__all__ = ["JobView", "RoutineStatus", "added_states"]
+__all__ = ["JobView", "RoutineStatus"]
 
 
 class RoutineStatus:
@@ -93,6 +93,15 @@ class JobView:
         """Give a routine its initial state, unless it has one."""
         with self.lock:
             self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
+
+    def state_of(self, routine: str) -> dict[str, Any] | None:
+        """A copy of one routine's state, that of its replicas as one; None if it has none yet."""
+        with self.lock:
+            trees = [tree for (name, replica), tree in sorted(self.trees.items()) if name == routine and replica >= 0]
+            states = copy.deepcopy([tree["state"] for tree in trees])
+        if len(states) > 1:
+            return _added_states(states)
+        return states[0] if states else None
 
     def set_limits(self, max_history: int, max_outputs: int) -> None:
         """Remember that much from now on."""
@@ -218,7 +227,7 @@ class JobView:
         return found
 
 
-def added_states(states: list[dict[str, Any]]) -> dict[str, Any]:
+def _added_states(states: list[dict[str, Any]]) -> dict[str, Any]:
     """The states of a routine's replicas as one: numbers are added, what is no number is gathered in a list."""
     keys = dict.fromkeys(key for state in states for key in state)
     gathered = {key: [state[key] for state in states if key in state] for key in keys}

@@ -71,7 +71,7 @@ class Worker(HeldActor):
         self.timer: Timer | None = None
         self.retry_due: float | None = None
         self.stale_streams: list[Any] = []
-        self.after_commit: list[Callable[[], None]] = []
+        self.after_commit: list[Callable[[], object]] = []
         self.has_begun = False
         self.is_over_already = False
         self.adopt(job.new_instance(plan, replica))
