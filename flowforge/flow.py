@@ -9,6 +9,7 @@ from flowforge.flow_graph import FlowGraph
 from flowforge.job_errors import WaitInStepError
 from flowforge.job_state import JobState
 from flowforge.runtime import Runtime
+from flowforge.runtime_checks import check_only_resumed
 from flowforge.step_context import CURRENT_STEP
 
 __all__ = ["Flow"]
@@ -40,7 +41,8 @@ class Flow(FlowGraph):
 
     def resume(self, job_state: JobState) -> JobState:
         """Go on with a paused or failed job until it rests again; JobFinishedError for one that is over."""
-        _check_outside_a_step(f"the job {job_state.job_id!r}")
+        _check_outside_a_step("a job")
+        check_only_resumed(job_state)
         with Runtime(drains_at_exit=False) as runtime:
             runtime.exec(self, job_state=job_state)
             job_state.wait()

@@ -69,7 +69,7 @@ class JobFinishedError(FlowForgeError):
 class UnknownJobError(FlowForgeError, LookupError):
     """A runtime was asked about a job that is not its own, or that it has let go."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: object) -> None:
         super().__init__(
             f"The runtime has no job {job_id!r}. Use the runtime that started it; "
             "finished jobs are let go beyond max_finished_jobs."

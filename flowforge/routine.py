@@ -13,7 +13,7 @@ from flowforge.activation_policies import policy_from
 from flowforge.binding import Shapes, takes
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.event import Event
-from flowforge.option_checks import is_positive
+from flowforge.option_checks import check_name, is_positive
 from flowforge.routine_errors import (
     AttributeSetInStepError,
     DefinedInStepError,
@@ -21,6 +21,7 @@ from flowforge.routine_errors import (
     ForeignStepError,
     OutsideStepError,
     RoutineOptionError,
+    UninitialisedRoutineError,
 )
 from flowforge.slot import MergeStrategy, Slot
 from flowforge.step_context import CURRENT_STEP, StepContext
@@ -76,6 +77,8 @@ class Routine(metaclass=_RoutineType):
         self._shapes: Shapes = self.__dict__.get("_shapes", {})
 
     def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if "slots" not in self.__dict__:
+            raise UninitialisedRoutineError(type(self).__name__)
         call = getattr(self, "__call__", None)  # noqa: B004 - the method is wanted, not the question
         if call is not None and "trigger" not in self.slots and len(self.slots) != 1:
             self.define_slot("trigger", handler=call)
@@ -157,7 +160,8 @@ class Routine(metaclass=_RoutineType):
 
     def send_output(self, output_type: str, /, **data: Any) -> None:
         """Hand `data` to the job's output handler and output log when this step commits."""
-        self._step(f"The output {output_type!r}", _EMIT_REMEDY).send_output(output_type, data)
+        step = self._step(f"The output {output_type!r}", _EMIT_REMEDY)
+        step.send_output(check_name(f"An output of the routine {self._label!r}", "output_type", output_type), data)
 
     @property
     def state(self) -> dict[str, Any]:

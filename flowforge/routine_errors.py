@@ -10,6 +10,7 @@ __all__ = [
     "ForeignStepError",
     "OutsideStepError",
     "RoutineOptionError",
+    "UninitialisedRoutineError",
 ]
 
 
@@ -76,6 +77,16 @@ class DefinedInStepError(FlowForgeError):
         super().__init__(f"{what} of the routine {routine!r} was called inside a step. Call it in the constructor.")
         self.what = what
         self.routine = routine
+
+
+class UninitialisedRoutineError(FlowForgeError):
+    """The constructor of a routine did not call the one it overrides."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The constructor of {name!r} did not call Routine's. Begin its __init__ with super().__init__()."
+        )
+        self.name = name
 
 
 class RoutineOptionError(FlowForgeError, ValueError):

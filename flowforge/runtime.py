@@ -378,10 +378,11 @@ class Runtime:
         is_clean &= self.dispatcher.shutdown(timeout=timeout if is_clean and wait else _GRACE)
         return is_clean
 
-    def _state(self, job: JobState | str) -> JobState:
-        state = self.get_job(job if isinstance(job, str) else job.job_id)
+    def _state(self, job: object) -> JobState:
+        job_id = job.job_id if isinstance(job, JobState) else job
+        state = self.get_job(job_id) if isinstance(job_id, str) else None
         if state is None or (isinstance(job, JobState) and state is not job):
-            raise UnknownJobError(job if isinstance(job, str) else job.job_id)
+            raise UnknownJobError(job_id)
         return state
 
     # For its jobs
