@@ -35,6 +35,10 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
     with job_state.control_lock:
         letter = _letter(job_state, letter_id)
         live, status = job_state.live, job_state.status
+        if live is not None and live.is_over and not live.rested.is_set():
+            # It is about to rest: its hooks still run, and then it can be reopened.
+            live.rest_listeners.append(lambda: _requeue(job_state, letter_id))
+            return
         if live is not None and not live.is_over:
             control.requeue(live, letter)
             return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from flowforge.job_errors import RuntimeOptionError, WaitInStepError
@@ -51,19 +52,27 @@ class Subscription(Iterator[Record | Lagged]):
         with view.lock:
             view.catch_up()
             for record in view.history:
-                self._put(record)
+                self.receive(record)
             self._has_ended = not view.is_live
             self._last = view.position
-            view.add_listener(self._put)
+            self._listener = _weak_listener(view, self)
+            view.add_listener(self._listener)
 
     def close(self) -> None:
         """Stop receiving; what has arrived can still be read."""
-        self._view.remove_listener(self._put)
+        self._view.remove_listener(self._listener)
         with self._arrived:
             self._has_ended = True
             self._arrived.notify_all()
 
     def __next__(self) -> Record | Lagged:
+        found = self._take()
+        if found is None:
+            self.close()
+            raise StopIteration
+        return found
+
+    def _take(self) -> Record | Lagged | None:
         with self._arrived:
             while not self._waiting and not self._has_ended:
                 if CURRENT_STEP.get() is not None:
@@ -79,14 +88,15 @@ class Subscription(Iterator[Record | Lagged]):
             self._next = position + 1
             return self._waiting.popleft()
 
-    def _end(self) -> Lagged:
+    def _end(self) -> Lagged | None:
         if self._next > self._last:
-            raise StopIteration
+            return None
         lagged = Lagged(self._next, self._last)
         self._next = self._last + 1
         return lagged
 
-    def _put(self, record: Record) -> None:
+    def receive(self, record: Record) -> None:
+        """Take the next record; called by the view, with its lock held."""
         with self._arrived:
             if record.position >= self._next:
                 self._waiting.append(record)
@@ -95,3 +105,17 @@ class Subscription(Iterator[Record | Lagged]):
             if isinstance(record, JobMoved):
                 self._has_ended = record.status != "running"
             self._arrived.notify_all()
+
+
+def _weak_listener(view: JobView, subscription: Subscription) -> Callable[[Record], None]:
+    """What hands records to a subscription for as long as somebody holds it."""
+    living = weakref.ref(subscription)
+
+    def hand_over(record: Record) -> None:
+        reader = living()
+        if reader is None:
+            view.remove_listener(hand_over)
+        else:
+            reader.receive(record)
+
+    return hand_over

@@ -54,8 +54,7 @@ def raise_a_bound(job: Job) -> bool:
     full: list[tuple[int, str, Lane]] = []
     for worker in job.workers:
         for lane, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
-            # Who waits for a retry will make room by itself.
-            if lane.is_over and not worker.is_retrying and not held.isdisjoint(upstream):
+            if lane.is_over and worker.is_starved and not held.isdisjoint(upstream):
                 full.append((lane.high, f"{worker.plan.id}.{lane.name}", lane))
     if not full:
         return False

@@ -119,8 +119,8 @@ class Crew(RoutineActor):
         return bool(self.handed_out) or self.has_data
 
     @property
-    def is_retrying(self) -> bool:
-        return self.is_suspended or any(replica.is_suspended for replica in self.handed_out)
+    def is_starved(self) -> bool:
+        return super().is_starved and not any(replica.mailbox.holds for replica in self.handed_out)
 
     def drain(self) -> None:
         # What the replicas have may still bring company for what waits.

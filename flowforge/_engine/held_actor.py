@@ -89,9 +89,9 @@ class HeldActor(MailboxActor):
         return any(lane.items for lane in self.mailbox.lanes)
 
     @property
-    def is_retrying(self) -> bool:
-        """Whether it waits for another attempt."""
-        return self.is_suspended
+    def is_starved(self) -> bool:
+        """Whether nothing but more input could let it go on: nothing holds it, and it waits for no time to pass."""
+        return not self.mailbox.holds
 
     @property
     def has_work(self) -> bool:

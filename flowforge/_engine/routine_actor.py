@@ -123,6 +123,10 @@ class RoutineActor(Worker):
             self._fail_to_decide(waiting, error)
         return None
 
+    @property
+    def is_starved(self) -> bool:
+        return super().is_starved and not self.is_check_pending
+
     def _fail_to_decide(self, waiting: SlotsWaiting, error: Exception) -> None:
         """Let the error handler answer for all that waits; on a retry the policy is asked again."""
         take = {self.plan.lanes[slot]: count for slot, count in waiting.counts.items() if count}

@@ -76,6 +76,7 @@ class JobView:
         self.failed_routine: str | None = None
         self.reason = ""
         self.is_live = False
+        self.is_applying = False
         self.past_history: list[ExecutionRecord] = []
         """What a loaded job brought with it."""
         self.output_listener: Callable[[Record], None] | None = None
@@ -127,20 +128,29 @@ class JobView:
             self.is_watched = bool(self.listeners) or listener is not None
 
     def catch_up(self) -> None:
-        """Apply all records that have been committed."""
+        """Apply all records that have been committed; called by what is told of a record, it does nothing."""
         with self.lock:
-            inbox = self.inbox
-            while inbox:
-                record = inbox.popleft()
-                self.position = record.position
-                if type(record) is StepCommitted:
-                    self._step_committed(record)
-                else:
-                    self._apply_rare(record)
-                self._remember(record)
-                self.tracker.apply(record)
-                if self.is_watched:
-                    self._tell(record)
+            if self.is_applying:
+                return
+            self.is_applying = True
+            try:
+                self._apply_all()
+            finally:
+                self.is_applying = False
+
+    def _apply_all(self) -> None:
+        inbox = self.inbox
+        while inbox:
+            record = inbox.popleft()
+            self.position = record.position
+            if type(record) is StepCommitted:
+                self._step_committed(record)
+            else:
+                self._apply_rare(record)
+            self._remember(record)
+            self.tracker.apply(record)
+            if self.is_watched:
+                self._tell(record)
 
     def _tell(self, record: Record) -> None:
         for listener in self.listeners:
