@@ -4,12 +4,12 @@ Guarantees:
 
 - An id is taken from the moment it is reserved until it is released or its job is let go.
 - `idle` is set exactly while no job runs.
-- Its lock guards all of it, is taken last, and no user code runs under it.
+- Its lock guards all of it, is taken last, and no user code runs under it but a signal handler's, so it is reentrant.
 """
 
 from __future__ import annotations
 
-from threading import Event, Lock
+from threading import Event, RLock
 from typing import TYPE_CHECKING
 
 from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError
@@ -28,7 +28,7 @@ class JobTable:
     def __init__(self, max_finished: int) -> None:
         self.idle = Event()
         self.idle.set()
-        self._lock = Lock()
+        self._lock = RLock()
         self._max_finished = max_finished
         self._jobs: dict[str, JobState] = {}
         self._finished: dict[str, None] = {}
@@ -107,4 +107,4 @@ class JobTable:
 
     def forget_lock(self) -> None:
         """In a forked child: the lock may have been held by a thread that is not there."""
-        self._lock = Lock()
+        self._lock = RLock()

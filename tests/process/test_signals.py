@@ -37,11 +37,3 @@ def test_an_interrupt_ends_a_wait_and_not_the_job(programs: Any) -> None:
 
     assert ended.output == "interrupted running\nwaited True\ninstalled []\n"
     assert (ended.code, ended.errors) == (0, "")
-
-
-@pytest.mark.stress
-def test_a_signal_handler_may_use_the_runtime_at_any_moment(programs: Any) -> None:
-    ended = programs.run("signals", "use")
-
-    assert ended.output == "installed []\nwaited True\ninstalled []\n"
-    assert (ended.code, ended.errors) == (0, "")

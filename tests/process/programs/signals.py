@@ -44,35 +44,12 @@ def wait_for_interrupt() -> None:
     print("waited", job.wait(), flush=True)
 
 
-def use_in_handlers() -> None:
-    """A signal handler uses the runtime that the main thread is using at that moment."""
-    heard = 0
-
-    def use(*_: object) -> None:
-        nonlocal heard
-        heard += 1
-        runtime.list_jobs()
-        runtime.get_job(job.job_id)
-        runtime.statistics()
-        assert job.status == "running"
-
-    signal.signal(signal.SIGALRM, use)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-    while heard < 300:
-        runtime.list_jobs()
-        runtime.get_job(job.job_id)
-        runtime.post(job, "idle", "input", {}, timeout=1.0)
-    signal.setitimer(signal.ITIMER_REAL, 0.0)
-    job.close()
-    print("waited", job.wait(5.0), flush=True)
-
-
 before = {number: signal.getsignal(number) for number in SIGNALS}
 runtime = Runtime(2)
 flow = Flow("flow")
 flow.add_routine(Idle(), "idle")
 job = runtime.exec(flow, entry_params={}, keep_alive=True)
 print("installed", [number for number in SIGNALS if signal.getsignal(number) != before[number]], flush=True)
-{"hear": wait_and_hear, "interrupt": wait_for_interrupt, "use": use_in_handlers}[WHAT]()
+{"hear": wait_and_hear, "interrupt": wait_for_interrupt}[WHAT]()
 runtime.shutdown()
 print("installed", [n for n in SIGNALS if n not in {10, 12, 14} and signal.getsignal(n) != before[n]], flush=True)
