@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -100,7 +101,7 @@ def flow_of() -> Callable[..., Flow]:
         names = "abcdefgh"[: len(handlers)]
         for name, handler in zip(names, handlers, strict=True):
             flow.add_routine(Node(handler), name)
-        for one, following in zip(names, names[1:], strict=False):
+        for one, following in pairwise(names):
             flow.connect(f"{one}.out", f"{following}.input")
         return flow
 

@@ -1,7 +1,8 @@
-"""A multiprocessing child, started as the argument says, while the parent's runtime works; each runs a job of its own."""
+"""A multiprocessing child, started as the argument says, while the parent works; each runs a job of its own."""
 
 import multiprocessing
 import sys
+from typing import Any
 
 from flowforge import Flow, Routine, Runtime
 
@@ -34,7 +35,8 @@ def be_child(n: int) -> None:
 def main() -> None:
     runtime = Runtime(2)
     job = runtime.exec(flow(), entry_params={"n": 1}, keep_alive=True)
-    child = multiprocessing.get_context(sys.argv[1]).Process(target=be_child, args=(2,))
+    context: Any = multiprocessing.get_context(sys.argv[1])
+    child = context.Process(target=be_child, args=(2,))
     child.start()
     child.join()
     runtime.post(job, "double", "input", {"n": 3})

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,7 @@ class Stage(Routine):
 
     def work(self, n: int) -> None:
         is_busy.set()
-        time.sleep(0.005)
+        threading.Event().wait(0.005)
         self.send_output("done", n=n)
 
     async def work_async(self, n: int) -> None:

@@ -1,4 +1,4 @@
-"""A server that is loaded once and forks its workers: a runtime made while loading, never used there, and one per worker."""
+"""A server that forks its workers: a runtime made while loading, never used there, and one for each worker."""
 
 import os
 import sys

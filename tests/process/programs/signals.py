@@ -1,4 +1,4 @@
-"""Waits in the main thread for a job that does not end by itself, while signals come; the argument says what happens."""
+"""Waits in the main thread for a job that does not end by itself, while signals come; the argument says which."""
 
 import signal
 import sys
@@ -35,8 +35,8 @@ def wait_and_hear() -> None:
 
 def wait_for_interrupt() -> None:
     """Ctrl-C ends the wait and not the job."""
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         job.wait()
     except KeyboardInterrupt:
         print("interrupted", job.status, flush=True)

@@ -1,6 +1,7 @@
 """Reaches its end while something never ends, named by the argument; the runtime waits a quarter of a second."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -41,10 +42,8 @@ class Stuck(Routine):
     async def handle_stubborn(self) -> None:
         is_busy.set()
         while True:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                pass
 
     def handle_hook(self) -> None:
         is_busy.set()
