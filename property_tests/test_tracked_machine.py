@@ -33,9 +33,7 @@ leaves = hashables | st.builds(Box, st.lists(st.integers(0, 3), max_size=2))
 values = st.recursive(
     leaves | st.sets(hashables, max_size=3),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(keys, inner, max_size=3)
-        | st.lists(inner, max_size=2).map(tuple)
+        st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3) | st.lists(inner, max_size=2).map(tuple)
     ),
     max_leaves=6,
 )
@@ -89,9 +87,7 @@ SET_CHANGES: dict[str, Callable[[set[Any], Any], object]] = {
 
 changes = st.one_of(
     st.tuples(st.just("change_dict"), picks, st.sampled_from(sorted(DICT_CHANGES)), keys, picks, values),
-    st.tuples(
-        st.just("change_list"), picks, st.sampled_from(sorted(LIST_CHANGES)), st.integers(-2, 3), values
-    ),
+    st.tuples(st.just("change_list"), picks, st.sampled_from(sorted(LIST_CHANGES)), st.integers(-2, 3), values),
     st.tuples(st.just("change_set"), picks, st.sampled_from(sorted(SET_CHANGES)), hashables),
     st.tuples(st.just("change_leaf"), picks, st.integers(0, 3)),
     st.tuples(st.just("share"), picks, picks, keys, st.booleans()),
@@ -176,9 +172,7 @@ def rich_tree() -> dict[str, Any]:
 class StateAgainstModel(RuleBasedStateMachine):
     @initialize(initial=st.builds(rich_tree) | st.dictionaries(st.sampled_from(["a", "b", "c"]), values))
     def start(self, initial: dict[str, Any]) -> None:
-        self.state = TrackedState(
-            initial, accept=lambda _value, _path: None, encode=pickle.dumps, decode=pickle.loads
-        )
+        self.state = TrackedState(initial, accept=lambda _value, _path: None, encode=pickle.dumps, decode=pickle.loads)
         self.model = unshared(initial)
         self.begun = unshared(initial)
         self.first = unshared(initial)

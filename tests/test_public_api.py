@@ -54,9 +54,7 @@ def defined_names(module: ModuleType) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names.update(
-                name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
-            )
+            names.update(name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
     public = {name for name in names if not name.startswith("_")}
     return {name for name in public if not isinstance(getattr(module, name, None), NEVER_OFFERED)}
 

@@ -38,9 +38,7 @@ def test_wheel_needs_three_libraries_and_a_licence(wheel: Path) -> None:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         lines = archive.read(name).decode().splitlines()
 
-    needed = {
-        line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist") and ";" not in line
-    }
+    needed = {line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist") and ";" not in line}
 
     assert {need.split("<")[0].split(">")[0] for need in needed} == {"cloudpickle", "msgspec", "pykka"}
     assert "License-Expression: Apache-2.0" in lines

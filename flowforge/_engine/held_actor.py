@@ -20,6 +20,10 @@ class HeldActor(MailboxActor):
     """Hands out data only while nothing holds it; its mailbox shares the job's lock, which every method needs."""
 
     inbox_lane = None
+    work: Work | None = None
+    blocks = 0
+    is_suspended = False
+    is_broken = False
 
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
         super().__init__(
@@ -33,10 +37,6 @@ class HeldActor(MailboxActor):
         self.plan = plan
         self.replica = replica
         self.mailbox = mailbox
-        self.work: Work | None = None
-        self.blocks = 0
-        self.is_suspended = False
-        self.is_broken = False
 
     def order(self, order: object) -> None:
         """Put `order` ahead of all data; with the job's lock held."""

@@ -40,10 +40,11 @@ def with_counts(message: Message, attempt: int, progress: int) -> Message:
 class RoutineActor(Worker):
     """Takes work from its own lanes: single messages for handlers, activations for a logic."""
 
+    last_activation: float | None = None
+    is_check_pending = False
+
     def __init__(self, job: Job, plan: RoutinePlan, replica: int = 0) -> None:
         super().__init__(job, plan, replica, Mailbox(lanes_of(plan), job.lock))
-        self.last_activation: float | None = None
-        self.is_check_pending = False
 
     def adopt(self, instance: Routine) -> None:
         super().adopt(instance)

@@ -54,26 +54,28 @@ _TIDY_UP = object()
 class Worker(HeldActor):
     """The turn, the step and the answer to errors; where work comes from is the matter of two subclasses."""
 
+    # On the class, for most workers never set most of them, and there may be many thousands.
+    step: Step | None = None
+    stream: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | None = None
+    stream_context: contextvars.Context | None = None
+    lacks_cursor = False
+    is_starting = False
+    is_stopped = False
+    has_begun = False
+    is_over_already = False
+    retries = 0
+    retry_due: float | None = None
+    unfinished: Step | None = None
+    task: AsyncTask | None = None
+    timer: Timer | None = None
+
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
         super().__init__(job, plan, replica, mailbox)
-        self.step: Step | None = None
-        self.stream: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | None = None
-        self.stream_context: contextvars.Context | None = None
-        self.lacks_cursor = False
-        self.is_starting = False
-        self.retries = 0
         self.has_start = plan.has_start
         self.has_stop = plan.has_stop
         self.is_started = not plan.has_start
-        self.is_stopped = False
-        self.unfinished: Step | None = None
-        self.task: AsyncTask | None = None
-        self.timer: Timer | None = None
-        self.retry_due: float | None = None
         self.stale_streams: list[Any] = []
         self.after_commit: list[Callable[[], object]] = []
-        self.has_begun = False
-        self.is_over_already = False
         self.adopt(job.new_instance(plan, replica))
 
     def adopt(self, instance: Routine) -> None:
