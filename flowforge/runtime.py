@@ -155,23 +155,23 @@ class Runtime:
         is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
         entries = [] if is_fed_by_posts else self._entries(plan, entry_routine_id, entry_slot)
         payload = check_payload({} if entry_params is None else entry_params, f"the entry of the flow {flow.flow_id!r}")
+        for entry, lane in entries:
+            check_fits_handler(entry, lane, payload)
         limit = checked_timeout(flow.timeout if timeout is None else timeout)
         data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive, timeout=timeout)
         state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
         self._table.reserve(state)
         try:
             job = self._build(state, plan, limit)
+            at = self.dispatcher.clock.now()
+            deliveries = tuple(
+                Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
+                for entry, lane in entries
+            )
+            self._begin(job, flow, deliveries)
         except BaseException:
             self._table.release(state)
             raise
-        for entry, lane in entries:
-            check_fits_handler(entry, lane, payload)
-        at = self.dispatcher.clock.now()
-        deliveries = tuple(
-            Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
-            for entry, lane in entries
-        )
-        self._begin(job, flow, deliveries)
         return state
 
     def resume_job(self, job: JobState | str) -> JobState:
