@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flowforge._engine import control
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest
-from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError
+from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
 from flowforge.step_context import CURRENT_STEP
@@ -34,11 +34,9 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
 def _requeue(job_state: JobState, letter_id: str) -> None:
     with job_state.control_lock:
         letter = _letter(job_state, letter_id)
+        if not letter.is_repeatable:
+            raise NoCursorError(letter.routine, "requeued")
         live, status = job_state.live, job_state.status
-        if live is not None and live.is_over and not live.rested.is_set():
-            # It is about to rest: its hooks still run, and then it can be reopened.
-            live.rest_listeners.append(lambda: _requeue(job_state, letter_id))
-            return
         if live is not None and not live.is_over:
             control.requeue(live, letter)
             return
@@ -49,7 +47,12 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
         for delivery in deliveries:
             job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-        if status is JobStatus.COMPLETED:
+        if status is not JobStatus.COMPLETED:
+            return
+        if live is not None and not live.rested.is_set():
+            # Its hooks still run; it is reopened before anybody is told that it rests.
+            live.before_rest = lambda: _reopen(job_state, live)
+        else:
             # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
             _reopen(job_state, live)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from flowforge.binding import check_parameters
 from flowforge.connection import Connection
+from flowforge.option_errors import UnknownPolicySlotError
 from flowforge.routine import Routine
 
 __all__ = ["find_mistakes"]
@@ -25,10 +26,15 @@ def _in_routine(routine_id: str, routine: Routine) -> Iterator[str]:
             f"The routine {routine_id!r} has no slot, so nothing can ever start it. "
             f"Define a slot, or give its class a __call__ method."
         )
+    if routine.activation_policy is not None:
+        try:
+            routine.activation_policy.check_slots(tuple(routine.slots))
+        except UnknownPolicySlotError as err:
+            yield f"The routine {routine_id!r}: {err}"
+    if routine.logic is None and routine.activation_policy is not None:
+        yield (f"The routine {routine_id!r} has an activation policy but no logic. Call set_logic, or drop the policy.")
     if routine.logic is not None:
         return
-    if routine.activation_policy is not None:
-        yield (f"The routine {routine_id!r} has an activation policy but no logic. Call set_logic, or drop the policy.")
     for slot in routine.slots.values():
         if slot.handler is None:
             yield (

@@ -32,6 +32,7 @@ from flowforge.stores.codec import Codec
 from flowforge.subscription import Subscription
 
 if TYPE_CHECKING:
+    from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
     from flowforge.output_handler import OutputHandler
@@ -53,6 +54,8 @@ class JobState:
         self.codec = codec
         self.live: Job | None = None
         """The run that is under way, or the last one of this process."""
+        self.starting: tuple[Dispatcher, threading.Event] | None = None
+        """What is set when a job that a step started has begun, or will not; the engine's."""
         self._idle_lock = threading.RLock()
         self.output_handler: OutputHandler | None = None
         """What handles the outputs of `send_output`; given by `set_output_handler`."""
@@ -102,7 +105,7 @@ class JobState:
     def is_resting(self) -> bool:
         """Whether no run of it is under way."""
         with self.control_lock:
-            return self.live is None or self.live.rested.is_set()
+            return self.starting is None and (self.live is None or self.live.rested.is_set())
 
     # Its routines
 
@@ -190,19 +193,12 @@ class JobState:
     @property
     def outputs(self) -> dict[str, list[dict[str, Any]]]:
         """What events without a connection emitted, as `{"routine.event": [payload, ...]}`."""
-        view = self._seen()
-        with view.lock:
-            return {name: [dict(payload) for payload in payloads] for name, payloads in view.outputs.items()}
+        return self._seen().kept_outputs()
 
     @property
     def output_log(self) -> list[dict[str, Any]]:
         """What `send_output` sent: routine_id, output_type, data and at of each."""
-        view = self._seen()
-        with view.lock:
-            return [
-                {"routine_id": routine, "output_type": output.name, "data": dict(output.payload), "at": at}
-                for at, routine, output in view.output_log
-            ]
+        return self._seen().sent_outputs()
 
     def set_output_handler(self, handler: OutputHandler | Callable[..., Any] | None) -> None:
         """Have outputs of `send_output` handled, from the next on, on a thread that runs after the commits.
@@ -241,19 +237,24 @@ class JobState:
 
         Raises WaitInStepError inside a handler.
         """
-        if CURRENT_STEP.get() is not None:
-            raise WaitInStepError(f"the job {self.job_id!r}")
-        live = self._live("wait for a job")
-        return live is None or live.dispatcher.wait_for(live.rested, timeout)
+        self._check_outside_a_step()
+        if self.starting is not None:
+            dispatcher, started = self.starting
+            if not dispatcher.wait_for(started, timeout):
+                return False
+        while (live := self._live("wait for a job")) is not None:
+            if not live.dispatcher.wait_for(live.rested, timeout):
+                return False
+            if live is self.live:
+                return True
+        return True
 
     async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the twin of `wait`
         """`wait` for an asyncio program: holds no thread."""
-        if CURRENT_STEP.get() is not None:
-            raise WaitInStepError(f"the job {self.job_id!r}")
-        live = self.live
+        self._check_outside_a_step()
+        live = self._live("wait for a job")
         if live is None:
             return True
-        live.host.check_process("wait for a job")
         loop = asyncio.get_running_loop()
         rested = asyncio.Event()
 
@@ -325,6 +326,8 @@ class JobState:
                 return control.cancel(self.live, reason)
             if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
                 append_at_rest(self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
+                if self.live is not None:
+                    self.live.host.note_finished(self)
         return []
 
     # Keeping
@@ -379,6 +382,10 @@ class JobState:
     def copy_value(self, value: Any, path: str) -> Any:
         """A checked copy of a value."""
         return self.codec.copy(value, path)
+
+    def _check_outside_a_step(self) -> None:
+        if CURRENT_STEP.get() is not None:
+            raise WaitInStepError(f"the job {self.job_id!r}")
 
     def _check_known(self, routine_id: str) -> None:
         known = dict.fromkeys(routine for routine, _ in self.view.trees)

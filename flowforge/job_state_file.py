@@ -201,12 +201,15 @@ def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[st
         "strategy": letter.strategy,
         "error": _error_tree(letter.error),
         "at": letter.at,
+        "is_repeatable": letter.is_repeatable,
     }
 
 
 def _letter_of(saved: SavedLetter, codec: Codec) -> DeadLetter:
     messages = tuple(_message_of(m, codec) for m in saved.messages)
-    return DeadLetter(saved.id, saved.routine, saved.slots, messages, saved.strategy, saved.error, saved.at)
+    return DeadLetter(
+        saved.id, saved.routine, saved.slots, messages, saved.strategy, saved.error, saved.at, saved.is_repeatable
+    )
 
 
 def _error_tree(error: ErrorInfo | None) -> dict[str, Any] | None:

@@ -64,6 +64,7 @@ class SavedLetter(Struct, frozen=True):
     strategy: str
     error: ErrorInfo | None
     at: float
+    is_repeatable: bool
 
 
 class SavedRoutine(Struct, frozen=True):

@@ -85,11 +85,20 @@ class JobTable:
             if not self._running:
                 self.idle.set()
             if is_finished:
-                self._finished[job.job_id] = None
-                if len(self._finished) > self._max_finished:
-                    oldest = next(iter(self._finished))
-                    del self._finished[oldest]
-                    self._jobs.pop(oldest, None)
+                self._let_go_of_oldest(job)
+
+    def note_finished(self, job: JobState) -> None:
+        """A job that rests has finished."""
+        with self._lock:
+            if self._jobs.get(job.job_id) is job:
+                self._let_go_of_oldest(job)
+
+    def _let_go_of_oldest(self, job: JobState) -> None:
+        self._finished[job.job_id] = None
+        if len(self._finished) > self._max_finished:
+            oldest = next(iter(self._finished))
+            del self._finished[oldest]
+            self._jobs.pop(oldest, None)
 
     def _check_open(self, job: JobState) -> None:
         if self._is_closed:

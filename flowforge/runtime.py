@@ -23,7 +23,6 @@ from flowforge._engine.halting import halt_all
 from flowforge._engine.host import Log
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
-from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
 from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.step import Step
@@ -46,6 +45,7 @@ from flowforge.output_handler import OutputHandler
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
+    begin_after_commit,
     check_fits_handler,
     check_only_resumed,
     check_outside_a_step,
@@ -225,16 +225,13 @@ class Runtime:
         if not isinstance(step, Step) or not step.is_open:
             self._begin_now(job, flow, deliveries)
             return
-        state: Any = job.job_state
-
-        def begin() -> None:
-            try:
-                self._begin_now(job, flow, deliveries)
-            except RuntimeClosedError:
-                text = "The job %r, which a step started, does not run: its runtime was shut down."
-                logger.exception(text, job.id, extra=about(job.id))
-
-        step.do_after_commit(begin, lambda: self._table.release(state))
+        begin_after_commit(
+            step,
+            job,
+            self.dispatcher,
+            begin=lambda: self._begin_now(job, flow, deliveries),
+            release=self._table.release,
+        )
 
     def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state
@@ -391,6 +388,10 @@ class Runtime:
         """A job's run has ended."""
         self._outputs.note_rest(run)
         self._table.note_rest(state, run)
+
+    def note_finished(self, state: JobState) -> None:
+        """A job has finished while it rested."""
+        self._table.note_finished(state)
 
     def attach_output_handler(self, job: Job, handler: OutputHandler | None) -> None:
         """Have the outputs of a job handled on a thread of their own."""

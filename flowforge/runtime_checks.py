@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 import weakref
 from collections.abc import Callable
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine import control
@@ -13,18 +14,21 @@ from flowforge.binding import HandlerKind, check_parameters
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
-from flowforge.job_errors import JobFinishedError, RuntimeOptionError, WaitInStepError
+from flowforge.job_errors import JobFinishedError, RuntimeClosedError, RuntimeOptionError, WaitInStepError
 from flowforge.names import check_name
 from flowforge.option_checks import is_amount, is_positive
 from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
+    from flowforge._engine.step import Step
     from flowforge.job_state import JobState
 
 __all__ = [
+    "begin_after_commit",
     "check_fits_handler",
     "check_only_resumed",
     "check_outside_a_step",
@@ -150,3 +154,36 @@ def check_outside_a_step(what: str) -> None:
     """Raise WaitInStepError inside a handler."""
     if CURRENT_STEP.get() is not None:
         raise WaitInStepError(what)
+
+
+def begin_after_commit(
+    step: Step,
+    job: Job,
+    dispatcher: Dispatcher,
+    *,
+    begin: Callable[[], None],
+    release: Callable[[JobState], None],
+) -> None:
+    """Have a job that a step started begin when the step commits, and be released if it does not."""
+    state: Any = job.job_state
+    started = Event()
+    state.starting = (dispatcher, started)
+
+    def note_started() -> None:
+        state.starting = None
+        started.set()
+
+    def begin_now() -> None:
+        try:
+            begin()
+        except RuntimeClosedError:
+            text = "The job %r, which a step started, does not run: its runtime was shut down."
+            logger.exception(text, job.id, extra=about(job.id))
+        finally:
+            note_started()
+
+    def give_back() -> None:
+        release(state)
+        note_started()
+
+    step.do_after_commit(begin_now, give_back)

@@ -89,7 +89,9 @@ def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInf
     letter = f"{job.id}-dl{data.letters}"
     slots = worker.slots_of(work)
     at = job.clock.now()
-    data.dead_letters[letter] = DeadLetter(letter, worker.plan.id, slots, work.messages, strategy, error, at)
+    data.dead_letters[letter] = DeadLetter(
+        letter, worker.plan.id, slots, work.messages, strategy, error, at, not worker.lacks_cursor
+    )
     worker.consume(work)
     job.in_flight -= len(work.messages)
     job.append(
@@ -115,9 +117,9 @@ def act_on(worker: Worker, order: ActOn) -> None:
     else:
         work, worker.work = worker.work, None
         assert work is not None, "a failed step's work is kept until it is answered"
-        worker.lacks_cursor = False
         worker.release()
         give_up(job, worker, work, strategy.value, order.error)
+        worker.lacks_cursor = False
         worker.note_given_up()
 
 

@@ -41,6 +41,10 @@ class JobHost(Protocol):
         """Have what the job sends with `send_output` handled after the commits."""
         ...
 
+    def note_finished(self, state: Any) -> None:
+        """A job has finished while it rested."""
+        ...
+
     def reopen(self, state: Any) -> bool:
         """Run a completed job again, to which work was given back; False if nothing can run any more."""
         ...

@@ -103,6 +103,8 @@ class Job:
         self.rested = threading.Event()
         self.vacated = threading.Event()
         """Set when the run has ended and none of its actors has anything left to do, stopping included."""
+        self.before_rest: Callable[[], None] | None = None
+        """What to do when the run has ended, before anybody is told."""
         self.rest_listeners: list[Callable[[], None]] = []
         self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
         self.deadline: Timer | None = None

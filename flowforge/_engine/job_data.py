@@ -23,6 +23,8 @@ class DeadLetter:
     """`skip`, `continue`, or `unmatched` for what a join could not match."""
     error: ErrorInfo | None
     at: float
+    is_repeatable: bool = True
+    """False for a generator that left no cursor: called again, it would emit again what it has emitted."""
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -107,6 +107,8 @@ def announce_rest(job: Job, *, is_forced: bool = False) -> None:
         job_state = job.job_state
         # First, for whoever is woken may start the next run at once.
         job.host.note_rest(job_state, job)
+        if job.before_rest is not None:
+            job.before_rest()
         job.rested.set()
         listeners, job.rest_listeners = job.rest_listeners, []
         if not job.busy:

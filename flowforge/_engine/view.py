@@ -229,6 +229,19 @@ class JobView:
         with self.lock:
             return [*self.past_history, *(entry for record in self.history for entry in execution_records(record))]
 
+    def kept_outputs(self) -> dict[str, list[dict[str, Any]]]:
+        """What events without a connection emitted, by name; copies."""
+        with self.lock:
+            return {name: [dict(payload) for payload in payloads] for name, payloads in self.outputs.items()}
+
+    def sent_outputs(self) -> list[dict[str, Any]]:
+        """What was sent by `send_output`, oldest first."""
+        with self.lock:
+            return [
+                {"routine_id": routine, "output_type": output.name, "data": dict(output.payload), "at": at}
+                for at, routine, output in self.output_log
+            ]
+
     def routine(self, routine_id: str) -> RoutineStatus:
         """The facts about one routine, from now on."""
         found = self.routines.get(routine_id)

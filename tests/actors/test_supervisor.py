@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import SupervisorStoppingError
+from actors.errors import RestartBudgetSpentError, SupervisorStoppingError
 from actors.messages import Apply, ChildFailed, SetUp
 from actors.pooled_actor import PooledActor
 from actors.pooled_dispatcher import PooledDispatcher
@@ -295,6 +295,24 @@ def test_an_override_of_on_escalation_may_go_on(stepped: SteppedDispatcher) -> N
 
     assert log.seen[-3:] == ["a", "undelivered a", "b"]
     assert supervisor.is_alive()
+
+
+def test_an_escalation_names_the_child_and_the_budget(stepped: SteppedDispatcher) -> None:
+    told: list[str] = []
+
+    class Telling(Supervisor):
+        def on_escalation(self, failure: ChildFailed) -> None:
+            with pytest.raises(
+                RestartBudgetSpentError,
+                match=r"^The actor .* failed, and 1 restarts in 100 s are used up\. Find the cause in the error before",
+            ) as caught:
+                super().on_escalation(failure)
+            told.append(type(caught.value.__cause__).__name__)
+
+    supervisor = Telling.start_on(stepped, budget=RestartBudget(1, 100))
+    tell_all(stepped, supervisor.proxy().start_child(Worker, Log(a=9)).get(), "a")
+
+    assert told == ["LookupError"]
 
 
 def test_a_parent_restarts_a_supervisor_that_escalates(stepped: SteppedDispatcher) -> None:

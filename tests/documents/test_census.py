@@ -79,6 +79,16 @@ def test_the_flow_counts_what_a_plain_loop_counts(repository: Path, directory: P
     }
 
 
+@pytest.mark.parametrize("package", ["json", "email", "lib2to3"])
+def test_both_censuses_agree_on_a_package(repository: Path, package: str) -> None:
+    directory = Path(sysconfig.get_path("stdlib")) / package
+    if not directory.is_dir():
+        pytest.skip(f"This Python has no package {package!r}.")
+
+    assert by_flow(repository, str(directory)) == by_loop(repository, str(directory))
+
+
+@pytest.mark.soak
 def test_both_censuses_agree_on_the_standard_library(repository: Path) -> None:
     library = sysconfig.get_path("stdlib")
 

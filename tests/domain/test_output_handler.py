@@ -232,7 +232,9 @@ def test_a_handler_that_waits_for_its_own_thread_is_told(wait: str) -> None:
     told: list[BaseException] = []
 
     def wait_for_itself(*_output: object) -> None:
-        with pytest.raises(OutputWaitError) as caught:
+        with pytest.raises(
+            OutputWaitError, match=r"^An output handler of 'outputs' waits for its own thread"
+        ) as caught:
             getattr(pump, wait)()
         told.append(caught.value)
 

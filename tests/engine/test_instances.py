@@ -172,8 +172,27 @@ def _raised(action: Callable[[], Any]) -> BaseException | None:
     return None
 
 
-def test_state_written_on_the_template_is_no_part_of_any_job(run: Run) -> None:
+def test_state_set_on_the_template_is_the_initial_state_of_later_jobs(run: Run) -> None:
     template = Tool(3)
+    flow = flow_of(template)
+    first = run(flow)
     template.set_stat("n", 1)
+    second = run(flow)
 
-    assert run(flow_of(template)).get_routine_state("a") == {}
+    assert [job.get_routine_state("a") for job in (first, second)] == [{}, {"n": 1}]
+
+
+def test_what_a_job_does_to_its_state_leaves_the_template_alone(run: Run) -> None:
+    class Counting(Tool):
+        def work(self, n: int = 0) -> None:
+            self.increment_stat("n")
+            self.state["items"].append(n)
+
+    template = Counting(3)
+    template.state["items"] = []
+    flow = flow_of(template)
+
+    states = [run(flow).get_routine_state("a") for _ in range(2)]
+
+    assert states == [{"items": [0], "n": 1}] * 2
+    assert template.state == {"items": []}

@@ -80,6 +80,7 @@ def test_a_timeout_is_an_error_for_the_error_handler(stepped: Runtime, chain: Ch
     (letter,) = job.dead_letters
     assert letter.error is not None
     assert (job.status, letter.error.type) == ("completed", "StepTimeoutError")
+    assert letter.error.text.startswith("A step of the routine 'a' took longer than ")
 
 
 def test_a_timed_out_message_is_retried(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
