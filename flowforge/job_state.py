@@ -8,7 +8,6 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 from flowforge._engine import control
@@ -361,12 +360,9 @@ class JobState:
     # For the engine
 
     @property
-    def control_lock(self) -> AbstractContextManager[Any]:
-        """What guards its data: the run's lock while it has one."""
-        return self._controlled()
-
     @contextlib.contextmanager
-    def _controlled(self) -> Iterator[None]:
+    def control_lock(self) -> Iterator[None]:
+        """What guards its data: the run's lock while it has one."""
         while True:
             live = self.live
             with self._idle_lock if live is None else live.lock:
