@@ -18,7 +18,7 @@ from flowforge.execution_record import ExecutionRecord
 from flowforge.execution_tracker import ExecutionTracker, FlowStatistics, RoutineStatistics
 from flowforge.flow import Flow
 from flowforge.flow_registry import FlowRegistry
-from flowforge.graph_errors import FlowValidationError
+from flowforge.graph_errors import FlowValidationError, ForbiddenClassError, PayloadMismatchError
 from flowforge.job_errors import JobFinishedError, JobStateFileError, NoCursorError, SlotQueueFullError
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
@@ -80,9 +80,11 @@ __all__ = [
     # Errors that programs answer; others are where they are raised
     "FlowForgeError",
     "FlowValidationError",
+    "ForbiddenClassError",
     "JobFinishedError",
     "JobStateFileError",
     "NoCursorError",
+    "PayloadMismatchError",
     "SlotQueueFullError",
     "UnencodableValueError",
 ]

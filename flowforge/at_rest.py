@@ -29,7 +29,7 @@ def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entrie
     """Let changes of shared data take effect; with the job's `control_lock` held."""
     for change in changes:
         write_shared(job_state.data.shared, change)
-    job_state.data.shared_log.extend(entries)
+    job_state.data.extend_log(entries, job_state.view.max_outputs)
     live = job_state.live
     if live is not None and not live.is_over:
         live.append(SharedWritten(**live.next_position(), shared=changes, shared_log=entries))

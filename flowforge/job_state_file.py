@@ -78,6 +78,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
             "retries": data.retries,
             "shared_data": keep(data.shared, "shared_data"),
             "shared_log": keep(data.shared_log, "shared_log"),
+            "shared_log_dropped": data.shared_log_dropped,
             "dead_letters": [_letter_tree(letter, keep) for letter in data.dead_letters.values()],
             "routines": [
                 {"id": routine, "replica": replica, "tree": keep(tree, f"the state of {routine!r}")}
@@ -142,6 +143,7 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         retries=saved.retries,
         shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
         shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
+        shared_log_dropped=saved.shared_log_dropped,
     )
     for waiting in saved.pending:
         data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]

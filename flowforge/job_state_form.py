@@ -116,6 +116,7 @@ class SavedJob(Struct, frozen=True):
     retries: dict[str, float]
     shared_data: Any
     shared_log: Any
+    shared_log_dropped: _Count
     dead_letters: list[SavedLetter]
     routines: list[SavedRoutine]
     facts: dict[str, SavedFacts]

@@ -17,7 +17,7 @@ class RuntimeOptions:
     max_history: int = 10_000
     """Records that each job remembers."""
     max_outputs: int = 100_000
-    """Payloads that each job keeps per output."""
+    """Payloads that each job keeps per output, and entries of its output log and of its shared log."""
     max_finished_jobs: int = 10_000
     """Finished jobs that `get_job` and `list_jobs` know; the oldest are let go."""
     shutdown_timeout: float = 10.0

@@ -219,7 +219,7 @@ class Job:
         for change in shared:
             write_shared(self.shared, change)
         if step.shared_log:
-            self.data.shared_log.extend(step.shared_log)
+            self.data.extend_log(step.shared_log, self.view.max_outputs)
         for action, _ in step.after_commit:
             worker.after_commit.append(action)
 

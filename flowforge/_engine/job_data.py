@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowforge._engine.logs import about, logger
 from flowforge.records import ErrorInfo, Message
 
 __all__ = ["DeadLetter", "JobData"]
@@ -61,6 +63,8 @@ class JobData:
     """Routines whose generator cannot be called again."""
     shared: dict[str, Any] = field(default_factory=dict)
     shared_log: list[Any] = field(default_factory=list)
+    shared_log_dropped: int = 0
+    """How many entries the shared log has let go, the oldest first."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     letters: int = 0
     is_kept_alive: bool = False
@@ -69,3 +73,15 @@ class JobData:
     """Seconds that it may run, if it was started with a limit of its own."""
     elapsed: float = 0.0
     """Seconds that it has run, pauses not counted."""
+
+    def extend_log(self, entries: Sequence[Any], limit: int) -> None:
+        """Append to the shared log, and let its oldest entries go beyond `limit`; with the job's lock held."""
+        log = self.shared_log
+        log.extend(entries)
+        excess = len(log) - limit
+        if excess > 0:
+            if not self.shared_log_dropped:
+                text = "The shared log of job %r has more than %d entries; the oldest leave it."
+                logger.warning(text, self.job_id, limit, extra=about(self.job_id))
+            self.shared_log_dropped += excess
+            del log[:excess]

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.shared_data import SharedData
@@ -213,3 +215,18 @@ def test_log_entries_are_copied_when_appended(run: Run, graph: Graph) -> None:
         entry.append(2)
 
     assert list(run(graph({"a": work})).shared_log) == [[1]]
+
+
+def test_a_shared_log_is_bounded_and_counts_what_it_lets_go(
+    chain: Callable[..., Flow], caplog: pytest.LogCaptureFixture
+) -> None:
+    def note(self: Routine) -> None:
+        for n in range(5):
+            self.job_state.shared_log.append(n)
+
+    with Runtime(dispatcher=SteppedDispatcher(), options=RuntimeOptions(max_outputs=3)) as runtime:
+        job = runtime.exec(chain(note))
+        job.wait()
+
+    assert (list(job.shared_log), job.data.shared_log_dropped) == ([2, 3, 4], 2)
+    assert "more than 3 entries; the oldest leave it" in caplog.text
