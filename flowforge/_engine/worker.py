@@ -161,6 +161,8 @@ class Worker(HeldActor):
         with job.lock:
             if not self.mailbox.start_turn():
                 return
+            if limits.splits_steps and self.has_split():
+                return
             item = self.take_next(may_go_on=True)
         left = limits.max_messages
         deadline = monotonic() + limits.max_seconds
@@ -185,6 +187,24 @@ class Worker(HeldActor):
                         return
                     self.settle(item)
                 item = self.take_next(may_go_on=left > 0 and monotonic() < deadline)
+
+    def has_split(self) -> bool:
+        """Whether this turn was for the commit of the step before; what comes next has a turn of its own."""
+        if self.unfinished is None or self.after_commit or self.stale_streams:
+            return False
+        step, self.unfinished = self.unfinished, None
+        self.settle(step)
+        if self.mailbox.control or self.after_commit or self.stale_streams or self.may_have_work:
+            self.requeue()
+        else:
+            self.mailbox.rest_turn()
+            self.job.note_idle()
+        return True
+
+    @property
+    def may_have_work(self) -> bool:
+        """Whether a turn might find a step to begin; with the job's lock held."""
+        return not self.mailbox.holds and (self.work is not None or self.has_data)
 
     def take_next(self, *, may_go_on: bool) -> Any:
         """The next step or hook to carry out without the lock; None when the turn is over."""

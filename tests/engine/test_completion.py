@@ -67,7 +67,7 @@ def test_a_job_is_not_completed_while_a_source_is_open(stepped: Runtime, chain: 
     job = stepped.exec(chain(source))
     turn("a", "a")
     between = job.status
-    turn("a")
+    turn("a", "a")
 
     assert (between, job.status) == ("running", "completed")
 

@@ -69,7 +69,7 @@ def test_what_a_generator_emits_after_its_last_yield_counts(run: Run, chain: Cha
 def test_each_yield_releases_what_was_emitted_so_far(stepped: Runtime, chain: Chain, turn: Turn) -> None:
     job = stepped.exec(chain(source))
 
-    turn("a", "a", "a")
+    turn("a", "a", "a", "a")
 
     assert numbers(job, "a.out") == [0, 1]
     assert job.get_routine_state("a") == {"next": 2}
@@ -79,7 +79,7 @@ def test_each_yield_releases_what_was_emitted_so_far(stepped: Runtime, chain: Ch
 def test_other_actors_take_turns_between_yields(stepped: Runtime, chain: Chain, turn: Turn) -> None:
     job = stepped.exec(chain(source, pass_on))
 
-    turn("a", "a", "b", "b", "a", "b", "b")
+    turn("a", "a", "b", "b", "a", "a", "b", "b")
 
     assert numbers(job, "b.out") == [0, 1]
 
@@ -129,7 +129,7 @@ def test_a_resume_goes_on_at_the_committed_cursor(runtime: Runtime, chain: Chain
 
 def test_a_pause_stops_a_generator_at_its_next_yield(stepped: Runtime, chain: Chain, turn: Turn) -> None:
     job = stepped.exec(chain(source))
-    turn("a", "a")
+    turn("a", "a", "a")
 
     stepped.pause_job(job)
     paused_with = numbers(job, "a.out")
