@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from flowforge._engine.control import write_shared
-from flowforge.records import Record, SharedChange, SharedWritten
+from flowforge._engine.control import close, write_shared
+from flowforge.records import JobClosed, Record, SharedChange, SharedWritten
 
 if TYPE_CHECKING:
     from flowforge.job_state import JobState
 
-__all__ = ["append_at_rest", "commit_shared"]
+__all__ = ["append_at_rest", "close_job", "commit_shared"]
 
 
 def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> None:
@@ -23,6 +23,16 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
         job_state.live.host.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
+
+
+def close_job(job_state: JobState) -> None:
+    """Keep a job open for posts no longer, whether it runs or rests."""
+    with job_state.control_lock:
+        if job_state.live is not None and not job_state.is_resting:
+            close(job_state.live)
+        elif job_state.data.is_kept_alive:
+            job_state.data.is_kept_alive = False
+            append_at_rest(job_state, JobClosed)
 
 
 def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:

@@ -16,7 +16,7 @@ from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
-from flowforge.at_rest import append_at_rest
+from flowforge.at_rest import append_at_rest, close_job
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
@@ -273,9 +273,7 @@ class JobState:
 
     def close(self) -> None:
         """Keep it open for posts no longer: it ends when nothing is left to do."""
-        if self.live is not None and not self.is_resting:
-            control.close(self.live)
-        self.data.is_kept_alive = False
+        close_job(self)
 
     def pause(self, reason: str = "", checkpoint: Any = None, timeout: float | None = None) -> list[StillRunning]:
         """Let running steps finish, start no other, and wait until it rests with all its messages.
@@ -324,7 +322,9 @@ class JobState:
             if self.live is not None and not self.live.is_over:
                 return control.cancel(self.live, reason)
             if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
-                append_at_rest(self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason)
+                append_at_rest(
+                    self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason, elapsed=self.data.elapsed
+                )
                 if self.live is not None:
                     self.live.host.note_finished(self)
         return []

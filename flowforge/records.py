@@ -16,6 +16,8 @@ __all__ = [
     "Delivery",
     "Destination",
     "ErrorInfo",
+    "InitialState",
+    "JobClosed",
     "JobMoved",
     "JobStarted",
     "Message",
@@ -98,6 +100,14 @@ class SharedChange(Struct, frozen=True):
     is_deleted: bool = False
 
 
+class InitialState(Struct, frozen=True):
+    """The state that a routine, or one of its replicas, began with."""
+
+    routine: str
+    replica: int
+    state: dict[str, Any]
+
+
 class ErrorInfo(Struct, frozen=True):
     """An exception as text; never the object."""
 
@@ -165,12 +175,22 @@ class RetryScheduled(Record, frozen=True, tag=True, kw_only=True):
 class MessageGivenUp(Record, frozen=True, tag=True, kw_only=True):
     """The supervisor answered a failed step with SKIP or CONTINUE, or a join was drained: a dead letter."""
 
+    letter: str
+    """The id of the dead letter."""
     routine: str
-    slot: str
+    slots: tuple[str, ...]
+    """The slot of each message."""
     messages: tuple[Message, ...]
     strategy: str
     """`skip`, `continue` or `unmatched`."""
     error: ErrorInfo | None
+    is_repeatable: bool = True
+    """False for a generator that left no cursor."""
+
+    @property
+    def slot(self) -> str:
+        """The slots, each once, as the record of a step names them."""
+        return "+".join(dict.fromkeys(self.slots))
 
 
 class MessageMerged(Record, frozen=True, tag=True, kw_only=True):
@@ -222,6 +242,10 @@ class JobStarted(Record, frozen=True, tag=True, kw_only=True):
 
     flow: str
     deliveries: tuple[Delivery, ...]
+    is_kept_alive: bool = False
+    timeout: float | None = None
+    """Seconds that it may run, if it was started with a limit of its own."""
+    initial: tuple[InitialState, ...] = ()
 
 
 class JobMoved(Record, frozen=True, tag=True, kw_only=True):
@@ -231,3 +255,13 @@ class JobMoved(Record, frozen=True, tag=True, kw_only=True):
     reason: str = ""
     error: ErrorInfo | None = None
     routine: str | None = None
+    checkpoint: Any = None
+    """What a pause was given to keep."""
+    elapsed: float = 0.0
+    """Seconds that the job had run when a run of it ended."""
+    initial: tuple[InitialState, ...] = ()
+    """Of routines and replicas that came with the resume."""
+
+
+class JobClosed(Record, frozen=True, tag=True, kw_only=True):
+    """Nobody keeps the job open for posts any more."""

@@ -27,6 +27,7 @@ from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
 from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
+from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.job_errors import (
@@ -34,7 +35,6 @@ from flowforge.job_errors import (
     RuntimeClosedError,
     RuntimeForkedError,
     RuntimeOptionError,
-    SlotQueueFullError,
     UnknownJobError,
 )
 from flowforge.job_state import JobState
@@ -49,13 +49,11 @@ from flowforge.runtime_checks import (
     check_fits_handler,
     check_only_resumed,
     check_outside_a_step,
-    check_post_options,
     checked_id,
     checked_options,
     checked_registry,
     checked_timeout,
     drain,
-    post_now,
     registered_flow,
     state_reader,
     warn_of_concurrency,
@@ -92,6 +90,7 @@ class Runtime:
         options: RuntimeOptions | None = None,
         dispatcher: Dispatcher | None = None,
         codec: Codec | None = None,
+        log: Log | None = None,
         drains_at_exit: bool = True,
     ) -> None:
         self.options = checked_options(thread_pool_size, options)
@@ -100,7 +99,7 @@ class Runtime:
         )
         self.codec = codec or Codec()
         self.registry = Registry()
-        self.log: Log = MemoryLog()
+        self.log: Log = log or MemoryLog()
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
@@ -154,9 +153,12 @@ class Runtime:
         plan = plan_of(flow)
         is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
         entries = [] if is_fed_by_posts else self._entries(plan, entry_routine_id, entry_slot)
-        payload = check_payload({} if entry_params is None else entry_params, f"the entry of the flow {flow.flow_id!r}")
+        where = f"the entry of the flow {flow.flow_id!r}"
+        payload = check_payload({} if entry_params is None else entry_params, where)
         for entry, lane in entries:
             check_fits_handler(entry, lane, payload)
+        if plan.is_isolated or self.log.is_durable:
+            payload = self.codec.copy(payload, where)
         limit = checked_timeout(flow.timeout if timeout is None else timeout)
         data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive, timeout=timeout)
         state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
@@ -284,37 +286,7 @@ class Runtime:
         A full slot is waited for, at most `timeout` seconds, then SlotQueueFullError. Inside a handler it is buffered
         and does not wait. JobFinishedError if the job rests.
         """
-        state = self._state(job)
-        values = check_payload(payload, f"the slot {routine}.{slot}")
-        check_post_options(key, timeout)
-        step = CURRENT_STEP.get()
-        live = state.live
-        if live is None and isinstance(step, Step) and step.is_open and state.status is JobStatus.PENDING:
-            # The job starts when this step commits, and the post follows.
-            step.do_after_commit(lambda: self.post(job, routine, slot, values, key=key))
-            return
-        if live is None or live.is_over:
-            remedy = "Start it with keep_alive=True, or resume it."
-            raise JobFinishedError(state.job_id, state.status, "take a post", remedy)
-        plan = live.plan.routine(routine)
-        lane = plan.entry_lane(slot)
-        check_fits_handler(plan, lane, values)
-        if isinstance(step, Step) and step.is_open:
-            if step.worker.job is live:
-                step.post(Destination(routine, plan.slots[lane].name), values, key)
-            else:
-                step.do_after_commit(lambda: post_now(live, routine, slot, values, key=key))
-            return
-        deadline = None if timeout is None else self.dispatcher.clock.monotonic() + timeout
-        while (room := control.try_post(live, routine, slot, values, key)) is not None:
-            left = None if deadline is None else max(0.0, deadline - self.dispatcher.clock.monotonic())
-            try:
-                has_room = self.dispatcher.wait_for(room, left)
-            finally:
-                control.forget_waiter(live, room)
-            if not has_room:
-                limit = plan.slots[lane].max_queue_length
-                raise SlotQueueFullError(f"{routine}.{plan.slots[lane].name}", limit, timeout or 0.0)
+        feed(self._state(job), routine, slot, payload, key, timeout)
 
     # Looking
 

@@ -8,15 +8,14 @@ from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from flowforge._engine import control
 from flowforge._engine.logs import about, logger
 from flowforge.binding import HandlerKind, check_parameters
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
-from flowforge.job_errors import JobFinishedError, RuntimeClosedError, RuntimeOptionError, WaitInStepError
+from flowforge.job_errors import RuntimeClosedError, RuntimeOptionError, WaitInStepError
 from flowforge.names import check_name
-from flowforge.option_checks import is_amount, is_positive
+from flowforge.option_checks import is_positive
 from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
@@ -32,13 +31,11 @@ __all__ = [
     "check_fits_handler",
     "check_only_resumed",
     "check_outside_a_step",
-    "check_post_options",
     "checked_id",
     "checked_options",
     "checked_registry",
     "checked_timeout",
     "drain",
-    "post_now",
     "registered_flow",
     "state_reader",
     "warn_of_concurrency",
@@ -83,14 +80,6 @@ def check_only_resumed(job_state: object, *others: object) -> None:
             raise RuntimeOptionError("beside job_state", other, remedy)
 
 
-def check_post_options(key: object, timeout: object) -> None:
-    """Raise RuntimeOptionError unless the key is a text or None, and the timeout seconds or None."""
-    if key is not None and (not isinstance(key, str) or not key):
-        raise RuntimeOptionError("key", key, "Give a text, or None.")
-    if timeout is not None and not is_amount(timeout):
-        raise RuntimeOptionError("timeout", timeout, "Give seconds, 0 or more, or None to wait for ever.")
-
-
 def check_fits_handler(plan: RoutinePlan, lane: int, payload: dict[str, Any]) -> None:
     """Raise PayloadMismatchError if the handler of a slot cannot be called with `payload`."""
     slot = plan.slots[lane]
@@ -109,8 +98,14 @@ def checked_timeout(timeout: float | None) -> float | None:
 
 
 def checked_id(job_id: str | None) -> str:
-    """`job_id` if it is a text without a dot, or a new one; IllegalNameError for anything else."""
-    return uuid.uuid4().hex if job_id is None else check_name("job id", job_id)
+    """`job_id` if it is a text without a dot, or a new one; IllegalNameError for anything else.
+
+    Inside a step the new one is the same on every attempt.
+    """
+    if job_id is not None:
+        return check_name("job id", job_id)
+    step = CURRENT_STEP.get()
+    return uuid.uuid4().hex if step is None or not step.is_open else step.idempotency_key()
 
 
 def warn_of_concurrency(plan: FlowPlan, threads: int) -> None:
@@ -139,15 +134,6 @@ def drain(runtime: weakref.ref[Any]) -> None:
     living = runtime()
     if living is not None:
         living.shutdown(timeout=living.options.shutdown_timeout)
-
-
-def post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:
-    """Put what a step posted to another job into its slot, however full; it is logged if that job has ended."""
-    try:
-        control.try_post(live, routine, slot, values, key, is_bounded=False)
-    except JobFinishedError:
-        text = "Job %r had ended when a post of a step to %s.%s was to take effect."
-        logger.exception(text, live.id, routine, slot, extra=about(live.id, routine))
 
 
 def check_outside_a_step(what: str) -> None:

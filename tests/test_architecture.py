@@ -26,6 +26,7 @@ LAYERS = (
     (
         "flowforge.at_rest",
         "flowforge.dead_letters",
+        "flowforge.feeding",
         "flowforge.flow_registry",
         "flowforge.job_state",
         "flowforge.job_state_file",

@@ -16,6 +16,7 @@ from flowforge.records import (
     DeadLetterRequeued,
     Delivery,
     Destination,
+    JobClosed,
     Message,
     MessagePosted,
     SharedChange,
@@ -123,7 +124,9 @@ def cancel(job: Job, reason: str) -> list[StillRunning]:
 def close(job: Job) -> None:
     """Keep the job open no longer: it ends when nothing is left to do."""
     with job.lock:
-        job.data.is_kept_alive = False
+        if job.data.is_kept_alive:
+            job.data.is_kept_alive = False
+            job.append(JobClosed(**job.next_position()))
         if not job.busy:
             decide_at_rest(job)
 

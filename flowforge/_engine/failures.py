@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowforge._engine.job_data import DeadLetter
+from flowforge._engine.job_data import letter_of
 from flowforge._engine.orders import ErrorReported, RetryDue
 from flowforge.error_handler import ErrorStrategy
 from flowforge.error_texts import error_info
@@ -86,24 +86,20 @@ def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInf
     """Make the work's messages a dead letter."""
     data = job.data
     data.letters += 1
-    letter = f"{job.id}-dl{data.letters}"
-    slots = worker.slots_of(work)
-    at = job.clock.now()
-    data.dead_letters[letter] = DeadLetter(
-        letter, worker.plan.id, slots, work.messages, strategy, error, at, not worker.lacks_cursor
+    record = MessageGivenUp(
+        **job.next_position(),
+        letter=f"{job.id}-dl{data.letters}",
+        routine=worker.plan.id,
+        slots=worker.slots_of(work),
+        messages=work.messages,
+        strategy=strategy,
+        error=error,
+        is_repeatable=not worker.lacks_cursor,
     )
+    data.dead_letters[record.letter] = letter_of(record)
     worker.consume(work)
     job.in_flight -= len(work.messages)
-    job.append(
-        MessageGivenUp(
-            **job.next_position(),
-            routine=worker.plan.id,
-            slot=work.slot,
-            messages=work.messages,
-            strategy=strategy,
-            error=error,
-        )
-    )
+    job.append(record)
     job.complete_if_done()
 
 
@@ -135,4 +131,13 @@ def fail_step(worker: Worker, step: Step, error: BaseException) -> None:
     worker.put_back(work, failures, work.messages[0].progress)
     info = error_info(error)
     record_failure(job, worker, step, info)
-    worker.suspend_for(ErrorReported(worker.plan.index, worker.replica, failures, error, info, job.epoch))
+    report = ErrorReported(
+        routine=worker.plan.index,
+        replica=worker.replica,
+        message=work.messages[0].id,
+        failures=failures,
+        error=error,
+        info=info,
+        epoch=job.epoch,
+    )
+    worker.suspend_for(report)

@@ -18,6 +18,9 @@ __all__ = ["JobHost", "Log"]
 class Log(Protocol):
     """Where the records of jobs are kept."""
 
+    is_durable: bool
+    """Whether jobs go on from what it keeps: then every payload is data, and a generator needs a cursor to yield."""
+
     def append(self, job: str, record: Record) -> None:
         """Keep the next record of a job; called in the commit, with the job's lock held, in the order of positions."""
         ...

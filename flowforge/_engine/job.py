@@ -26,6 +26,7 @@ from flowforge._engine.orders import StartUp
 from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
 from flowforge._engine.routine_actor import RoutineActor
 from flowforge._engine.supervisor import JobSupervisor
+from flowforge.job_errors import NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     Delivery,
@@ -78,6 +79,8 @@ class Job:
         self.codec = host.codec
         self.registry = host.registry
         self.records_per_look = host.records_per_look
+        self.is_durable = host.log.is_durable
+        self.is_isolated = plan.is_isolated or self.is_durable
         self.plan = plan
         self.data = data
         self.view = view
@@ -138,10 +141,21 @@ class Job:
     def begin(self, deliveries: tuple[Delivery, ...] | None) -> None:
         """Start with these entry messages, or, given None, go on with what waits in the data."""
         self.busy += 1
+        initial = self.view.take_unrecorded()
         if deliveries is not None:
-            self.append(JobStarted(**self.next_position(), flow=self.plan.flow_id, deliveries=deliveries))
+            data = self.data
+            self.append(
+                JobStarted(
+                    **self.next_position(),
+                    flow=self.plan.flow_id,
+                    deliveries=deliveries,
+                    is_kept_alive=data.is_kept_alive,
+                    timeout=data.timeout,
+                    initial=initial,
+                )
+            )
         else:
-            self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value))
+            self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value, initial=initial))
             self.data.lacks_cursor.clear()
         for worker in self.everyone():
             self.registry.register(worker.actor_ref)
@@ -169,9 +183,15 @@ class Job:
     # The commit
 
     def commit(self, worker: Worker, step: Step) -> None:
-        """Let all effects of a step take place; raises, with nothing changed, what cannot be kept."""
+        """Let all effects of a step take place; raises, with nothing changed, what cannot be kept.
+
+        NoCursorError, if the log is durable, for a yield that the handler could not be called again after.
+        """
         shared = () if step.shared is None else step.shared.changes()
         state = worker.tracked.commit()
+        if self.is_durable and not step.is_final and step.emissions and not state:
+            worker.has_begun = False
+            raise NoCursorError(worker.plan.id, "kept")
         if step.posts:
             step.posts = [post for post in step.posts if self.take_key(post[2])]
         at = self.clock.now()

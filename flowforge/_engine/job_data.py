@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowforge._engine.logs import about, logger
-from flowforge.records import ErrorInfo, Message
+from flowforge.records import ErrorInfo, Message, MessageGivenUp
 
-__all__ = ["DeadLetter", "JobData"]
+__all__ = ["DeadLetter", "JobData", "letter_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,20 @@ class DeadLetter:
     def reason(self) -> str:
         """Why it was given up, in a line."""
         return f"{self.error.type}: {self.error.text}" if self.error is not None else self.strategy
+
+
+def letter_of(record: MessageGivenUp) -> DeadLetter:
+    """The dead letter that a record tells of."""
+    return DeadLetter(
+        record.letter,
+        record.routine,
+        record.slots,
+        record.messages,
+        record.strategy,
+        record.error,
+        record.at,
+        record.is_repeatable,
+    )
 
 
 @dataclass(slots=True)

@@ -62,6 +62,8 @@ class ErrorReported:
 
     routine: int
     replica: int
+    message: int
+    """The id of the first message it was called with."""
     failures: int
     error: BaseException
     info: ErrorInfo

@@ -70,7 +70,17 @@ def finish(
     data.elapsed += job.clock.monotonic() - job.started_at
     for worker in job.workers:
         worker.store_pending(data)
-    job.append(JobMoved(**job.next_position(), status=status.value, reason=reason, error=error, routine=routine))
+    job.append(
+        JobMoved(
+            **job.next_position(),
+            status=status.value,
+            reason=reason,
+            error=error,
+            routine=routine,
+            checkpoint=data.checkpoint if status is JobStatus.PAUSED else None,
+            elapsed=data.elapsed,
+        )
+    )
     job.to_stop = [actor for actor in job.everyone() if actor.needs_stop]
     job.to_stop.sort(key=lambda actor: (-actor.plan.rank, -actor.plan.index))
     for _, _, event in job.space_waiters:

@@ -106,7 +106,7 @@ class Step:
 
     def _isolated(self, payload: dict[str, Any]) -> dict[str, Any]:
         job = self.worker.job
-        return job.codec.copy(payload, "payload") if job.plan.is_isolated else payload
+        return job.codec.copy(payload, "payload") if job.is_isolated else payload
 
     def send_output(self, name: str, payload: dict[str, Any]) -> None:
         output = Output(name, self.worker.job.codec.copy(payload, f"output {name!r}"), is_event=False)

@@ -18,6 +18,7 @@ from actors.mailbox_actor import MailboxActor
 from actors.supervision import RestartBudget
 from flowforge._engine.failures import record_restart
 from flowforge._engine.logs import about, logger
+from flowforge._engine.message_ids import child_id
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
 from flowforge._engine.rest import announce_rest
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
@@ -108,7 +109,9 @@ class JobSupervisor(MailboxActor):
     def _decision_on(self, report: ErrorReported) -> Decision:
         if isinstance(report.error, NoCursorError):
             return Decision(ErrorStrategy.STOP)
-        return self.decide(report.routine, report.error, report.failures, random.random())
+        # Jitter spreads messages, not runs: the same attempt at the same message waits as long in every run.
+        draw = random.Random(child_id(report.message, report.failures)).random()
+        return self.decide(report.routine, report.error, report.failures, draw)
 
     def answer_report(self, report: ErrorReported | ActorBroke) -> None:
         job = self.job

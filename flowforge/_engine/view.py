@@ -22,6 +22,7 @@ from flowforge.execution_tracker import ExecutionTracker
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     ErrorInfo,
+    InitialState,
     JobMoved,
     JobStarted,
     MessageGivenUp,
@@ -63,6 +64,8 @@ class JobView:
         self.status = JobStatus.PENDING
         self.position = 0
         self.trees: dict[tuple[str, int], dict[str, Any]] = {}
+        self.unrecorded: list[InitialState] = []
+        """Initial states that no record tells of yet."""
         self.history: deque[Record] = deque()
         self.max_history = max_history
         self.history_dropped = 0
@@ -88,12 +91,27 @@ class JobView:
         """A copy of the committed state of one routine, `{"state": ..., "merged": ...}`."""
         with self.lock:
             self.catch_up()
-            return copy.deepcopy(self.trees.setdefault((routine, replica), {"state": {}, "merged": {}}))
+            return copy.deepcopy(self._tree(routine, replica))
+
+    def _tree(self, routine: str, replica: int) -> dict[str, Any]:
+        tree = self.trees.get((routine, replica))
+        if tree is None:
+            tree = self.trees[routine, replica] = _new_tree({})
+        return tree
 
     def set_initial(self, routine: str, replica: int, state: dict[str, Any]) -> None:
         """Give a routine its initial state, unless it has one."""
         with self.lock:
-            self.trees.setdefault((routine, replica), {"state": copy.deepcopy(state), "merged": {}})
+            if (routine, replica) not in self.trees:
+                self.trees[routine, replica] = _new_tree(state)
+                if state:
+                    self.unrecorded.append(InitialState(routine, replica, copy.deepcopy(state)))
+
+    def take_unrecorded(self) -> tuple[InitialState, ...]:
+        """The initial states that the next record has to tell of."""
+        with self.lock:
+            unrecorded, self.unrecorded = tuple(self.unrecorded), []
+            return unrecorded
 
     def state_of(self, routine: str) -> dict[str, Any] | None:
         """A copy of one routine's state, that of its replicas as one; None if it has none yet."""
@@ -169,18 +187,19 @@ class JobView:
             routine.dead_letters += 1
             routine.status = {"skip": "skipped", "continue": "error_continued"}.get(record.strategy, routine.status)
         elif isinstance(record, MessageMerged):
-            apply(self.trees[record.routine, -1], record.state)
+            apply(self._tree(record.routine, -1), record.state)
         elif isinstance(record, JobMoved):
             self._job_moved(record)
         elif isinstance(record, JobStarted):
             self.status = JobStatus.RUNNING
+            self._begin_with(record.initial)
 
     def _step_committed(self, record: StepCommitted) -> None:
         routine = self.routine(record.routine)
         routine.calls += 1
         routine.status = "completed" if record.is_final else "running"
         if record.state:
-            apply(self.trees[record.routine, record.replica], record.state)
+            apply(self._tree(record.routine, record.replica), record.state)
         for output in record.outputs:
             self._keep_output(record, output)
 
@@ -209,7 +228,12 @@ class JobView:
         self.reason = record.reason
         self.error = record.error
         self.failed_routine = record.routine
+        self._begin_with(record.initial)
         self.is_live = self.status is JobStatus.RUNNING
+
+    def _begin_with(self, initial: tuple[InitialState, ...]) -> None:
+        for entry in initial:
+            self.trees.setdefault((entry.routine, entry.replica), _new_tree(entry.state))
 
     def _remember(self, record: Record) -> None:
         self.history.append(record)
@@ -248,6 +272,10 @@ class JobView:
         if found is None:
             found = self.routines[routine_id] = RoutineStatus()
         return found
+
+
+def _new_tree(state: dict[str, Any]) -> dict[str, Any]:
+    return {"state": copy.deepcopy(state), "merged": {}}
 
 
 def _added_states(states: list[dict[str, Any]]) -> dict[str, Any]:

@@ -57,7 +57,15 @@ def failed(attempt: int) -> StepFailed:
 def given_up(strategy: str, error: ErrorInfo | None, attempt: int) -> MessageGivenUp:
     messages = (message({"path": "a"}, attempt=attempt),)
     return MessageGivenUp(
-        position=8, at=101.0, epoch=0, routine="scan", slot="input", messages=messages, strategy=strategy, error=error
+        position=8,
+        at=101.0,
+        epoch=0,
+        letter="job-dl1",
+        routine="scan",
+        slots=("input",),
+        messages=messages,
+        strategy=strategy,
+        error=error,
     )
 
 

@@ -58,7 +58,15 @@ def retry() -> RetryScheduled:
 
 def give_up() -> MessageGivenUp:
     return MessageGivenUp(
-        position=1, at=0.0, epoch=0, routine="scan", slot="input", messages=(ENTRY, ENTRY), strategy="skip", error=ERROR
+        position=1,
+        at=0.0,
+        epoch=0,
+        letter="job-1-dl1",
+        routine="scan",
+        slots=("input", "input"),
+        messages=(ENTRY, ENTRY),
+        strategy="skip",
+        error=ERROR,
     )
 
 

@@ -78,7 +78,7 @@ def test_several_readers_each_get_all_records(runtime: Runtime, chain: Chain) ->
     for thread, _ in readers:
         thread.join(30)
 
-    assert [positions(entries) for _, entries in readers] == [list(range(1, 1 + 1 + 1 + 50 + 2))] * 3
+    assert [positions(entries) for _, entries in readers] == [list(range(1, 1 + 3 + 1 + 50 + 1))] * 3
 
 
 def test_a_reader_who_joins_late_misses_nothing(stepped: Runtime, chain: Chain, turn: Callable[..., None]) -> None:

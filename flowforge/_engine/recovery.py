@@ -1,0 +1,188 @@
+"""A job from its log: the fold of its records, from the first one on. No user code is called for it.
+
+Guarantees:
+
+- Folding the records of a job that rests gives the data that the job had when it came to rest.
+- Every prefix of a log is a job: what had not been consumed by a record of it is pending.
+- A failed attempt counts once it was answered; one whose answer was lost is as if it had not been made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowforge._engine.control import without_attempts, write_shared
+from flowforge._engine.job_data import JobData, letter_of
+from flowforge._engine.view import JobView
+from flowforge.job_status import JobStatus
+from flowforge.records import (
+    DeadLetterPurged,
+    DeadLetterRequeued,
+    JobClosed,
+    JobMoved,
+    JobStarted,
+    MessageGivenUp,
+    MessageMerged,
+    MessagePosted,
+    RetryScheduled,
+    SharedWritten,
+    StepCommitted,
+    StepFailed,
+)
+from flowforge.structs import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flowforge.records import Delivery, Message, Record, SharedChange
+
+__all__ = ["recover"]
+
+
+def recover(records: Iterable[Record], job_id: str, max_history: int, max_outputs: int) -> tuple[JobData, JobView]:
+    """The job that those records tell of, at rest; one that was running is paused, its reason being `interrupted`."""
+    fold = _Fold(job_id, max_outputs)
+    view = JobView(job_id, max_history, max_outputs)
+    for record in records:
+        fold.apply(record)
+        view.inbox.append(record)
+    view.catch_up()
+    view.is_live = False
+    if view.status is JobStatus.RUNNING:
+        fold.interrupt()
+        view.status, view.reason = JobStatus.PAUSED, "interrupted"
+    return fold.finish(), view
+
+
+class _Fold:
+    """What the commits own, as far as the records have told."""
+
+    def __init__(self, job_id: str, max_log: int) -> None:
+        self.data = JobData(job_id, "")
+        self.max_log = max_log
+        self.waiting: dict[str, dict[int, tuple[str, Message]]] = {}
+        """The slot and the message of all that waits in each routine, by id."""
+        self.unanswered: dict[tuple[str, int], tuple[Message, ...]] = {}
+        """What a replica failed with, until that is answered."""
+        self.retries: dict[int, tuple[str, float]] = {}
+        """The routine and the instant of each retry, by the message that is tried again."""
+        self.lacks_cursor: dict[int, str] = {}
+        """The routine of each generator that cannot be called again, by its message."""
+        self.status = JobStatus.PENDING
+        self.began_at = self.at = 0.0
+
+    def apply(self, record: Record) -> None:  # noqa: C901 - a table of records, a line or two for each
+        data = self.data
+        data.position, data.epoch, self.at = record.position, record.epoch, record.at
+        match record:
+            case StepCommitted():
+                self._step_committed(record)
+            case StepFailed():
+                self.unanswered[record.routine, record.replica] = record.messages
+                self.retries.pop(record.messages[0].id, None)
+            case RetryScheduled():
+                messages = self.unanswered.pop((record.routine, record.replica))
+                self._count(record.routine, messages)
+                self.retries[messages[0].id] = record.routine, record.due
+            case MessageGivenUp():
+                self._consume(record.routine, record.messages)
+                data.letters += 1
+                data.dead_letters[record.letter] = letter_of(record)
+            case MessageMerged():
+                slot = record.slot
+                self.waiting[record.routine][record.message.id] = slot, record.message
+            case MessagePosted():
+                data.entries += 1
+                self._deliver((record.delivery,))
+            case SharedWritten():
+                self._share(record.shared)
+                data.extend_log(record.shared_log, self.max_log)
+            case DeadLetterRequeued():
+                del data.dead_letters[record.letter]
+                self._deliver(record.deliveries)
+            case DeadLetterPurged():
+                del data.dead_letters[record.letter]
+            case JobStarted():
+                data.flow_id, data.timeout = record.flow, record.timeout
+                data.is_kept_alive = record.is_kept_alive
+                data.entries = len(record.deliveries)
+                self.status, self.began_at = JobStatus.RUNNING, record.at
+                self._deliver(record.deliveries)
+            case JobClosed():
+                data.is_kept_alive = False
+            case JobMoved():
+                self._job_moved(record)
+
+    def interrupt(self) -> None:
+        """The log ends while the job runs."""
+        self.data.elapsed += max(0.0, self.at - self.began_at)
+
+    def finish(self) -> JobData:
+        data = self.data
+        data.retries = dict(self.retries.values())
+        data.lacks_cursor = list(dict.fromkeys(self.lacks_cursor.values()))
+        for routine, waiting in self.waiting.items():
+            for slot, message in waiting.values():
+                data.pending.setdefault((routine, slot), []).append(message)
+        return data
+
+    def _step_committed(self, record: StepCommitted) -> None:
+        if record.is_final:
+            self._consume(record.routine, record.messages)
+        else:
+            first = record.messages[0]
+            self.retries.pop(first.id, None)
+            progress = first.progress + len(record.deliveries) + 1
+            messages = tuple(replace(message, attempt=0, progress=progress) for message in record.messages)
+            self._count(record.routine, messages)
+            has_emitted = any(d.message.source for d in record.deliveries) or any(o.is_event for o in record.outputs)
+            if has_emitted and not record.state:
+                self.lacks_cursor[first.id] = record.routine
+        self._deliver(record.deliveries)
+        self._share(record.shared)
+        self.data.extend_log(record.shared_log, self.max_log)
+
+    def _job_moved(self, record: JobMoved) -> None:
+        data, before = self.data, self.status
+        self.status = JobStatus(record.status)
+        if self.status is not JobStatus.RUNNING:
+            data.elapsed = record.elapsed
+            for (routine, _), messages in self.unanswered.items():
+                self._count(routine, messages)
+            self.unanswered.clear()
+            if self.status is JobStatus.PAUSED:
+                data.checkpoint = record.checkpoint
+            return
+        self.began_at = record.at
+        if before is JobStatus.FAILED:
+            data.elapsed = 0.0
+            self.retries.clear()
+            for routine, waiting in self.waiting.items():
+                self._count(routine, tuple(without_attempts(message) for _, message in waiting.values()))
+
+    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            message = delivery.message
+            self.waiting.setdefault(delivery.to.routine, {})[message.id] = delivery.to.slot, message
+            if message.key is not None:
+                self.data.keys.add(message.key)
+
+    def _consume(self, routine: str, messages: tuple[Message, ...]) -> None:
+        waiting = self.waiting[routine]
+        for message in messages:
+            del waiting[message.id]
+            self.retries.pop(message.id, None)
+            self.lacks_cursor.pop(message.id, None)
+        for replica, failed in tuple(self.unanswered.items()):
+            if failed[0].id not in waiting and replica[0] == routine:
+                del self.unanswered[replica]
+
+    def _count(self, routine: str, messages: tuple[Message, ...]) -> None:
+        """Let the messages have those attempts and that progress."""
+        waiting = self.waiting[routine]
+        for message in messages:
+            waiting[message.id] = waiting[message.id][0], message
+
+    def _share(self, changes: tuple[SharedChange, ...]) -> None:
+        for change in changes:
+            write_shared(self.data.shared, change)

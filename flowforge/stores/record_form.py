@@ -1,0 +1,169 @@
+"""Records as bytes: a version, the name of the record, and its fields in the order of its definition.
+
+What users chose (payloads, states, shared data) is encoded by the codec, on its own, so that whoever only looks at a
+log need not decode it. A field that a later version adds stands last and has a default.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowforge.records import (
+    RECORD_VERSION,
+    Delivery,
+    Destination,
+    ErrorInfo,
+    InitialState,
+    Message,
+    Output,
+    Record,
+    SharedChange,
+)
+from flowforge.stores.codec_errors import DecodeError
+from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from flowforge.stores.codec import Codec
+
+__all__ = ["decode_record", "encode_record"]
+
+_KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in Record.__subclasses__()}
+_encode = MsgpackEncoder().encode
+_decode = MsgpackDecoder().decode
+
+_Parts = list[Any]
+"""What a value of ours becomes: what MessagePack has a form of."""
+
+
+def encode_record(record: Record, codec: Codec) -> bytes:
+    """The bytes of a record; UnencodableValueError for a value that the codec cannot keep."""
+    writer = _Writer(codec)
+    parts = []
+    for name in record.__struct_fields__:
+        write = getattr(writer, name, None)
+        value = getattr(record, name)
+        parts.append(value if write is None else write(value))
+    return _encode([RECORD_VERSION, type(record).__name__, parts])
+
+
+def decode_record(data: bytes, job: str, codec: Codec) -> Record:
+    """The record of a job that became those bytes; DecodeError for any others."""
+    try:
+        version, name, parts = _decode(data)
+        if version != RECORD_VERSION:
+            raise DecodeError(f"it is a record of version {version!r}", "Read it with the program that wrote it.")
+        kind = _KINDS[name]
+        reader = _Reader(job, codec)
+        fields = {}
+        for field, part in zip(kind.__struct_fields__, parts, strict=False):
+            read = getattr(reader, field, None)
+            fields[field] = part if read is None else read(part)
+        return kind(**fields)
+    except (MsgspecError, TypeError, ValueError, KeyError, IndexError) as err:
+        raise DecodeError(f"it is no record of a job ({err})") from err
+
+
+class _Writer:
+    """Has a method for each field of a record that is not plain, of the field's name."""
+
+    __slots__ = ("codec",)
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+
+    def message(self, message: Message) -> _Parts:
+        return [
+            message.id.to_bytes(16),
+            message.source,
+            self.codec.encode(message.payload),
+            message.at,
+            message.correlation.to_bytes(16),
+            message.causation.to_bytes(16),
+            message.attempt,
+            message.progress,
+            message.trace,
+            message.key,
+            message.is_merged,
+        ]
+
+    def messages(self, messages: Iterable[Message]) -> _Parts:
+        return [self.message(message) for message in messages]
+
+    def delivery(self, delivery: Delivery) -> _Parts:
+        return [delivery.to.routine, delivery.to.slot, self.message(delivery.message)]
+
+    def deliveries(self, deliveries: Iterable[Delivery]) -> _Parts:
+        return [self.delivery(delivery) for delivery in deliveries]
+
+    def outputs(self, outputs: Iterable[Output]) -> _Parts:
+        return [[output.name, self.codec.encode(output.payload), output.is_event] for output in outputs]
+
+    def shared(self, changes: Iterable[SharedChange]) -> _Parts:
+        return [[change.key, self.codec.encode(change.value), change.is_deleted] for change in changes]
+
+    def initial(self, states: Iterable[InitialState]) -> _Parts:
+        return [[initial.routine, initial.replica, self.codec.encode(initial.state)] for initial in states]
+
+    @staticmethod
+    def error(error: ErrorInfo | None) -> _Parts | None:
+        return None if error is None else [error.type, error.text, error.traceback, error.cause]
+
+    def state(self, values: Sequence[Any]) -> bytes:
+        return self.codec.encode(list(values)) if values else b""
+
+    shared_log = state
+
+    def checkpoint(self, value: object) -> bytes:
+        return self.codec.encode(value)
+
+
+class _Reader:
+    """The way back, with the same names."""
+
+    __slots__ = ("codec", "job")
+
+    def __init__(self, job: str, codec: Codec) -> None:
+        self.job = job
+        self.codec = codec
+
+    def message(self, parts: _Parts) -> Message:
+        number, source, payload, at, correlation, causation, *rest = parts
+        ids = int.from_bytes(correlation), int.from_bytes(causation)
+        return Message(int.from_bytes(number), self.job, source, self.codec.decode(payload), at, *ids, *rest)
+
+    def messages(self, parts: _Parts) -> tuple[Message, ...]:
+        return tuple([self.message(part) for part in parts])
+
+    def delivery(self, parts: _Parts) -> Delivery:
+        routine, slot, message = parts
+        return Delivery(Destination(routine, slot), self.message(message))
+
+    def deliveries(self, parts: _Parts) -> tuple[Delivery, ...]:
+        return tuple([self.delivery(part) for part in parts])
+
+    def outputs(self, parts: _Parts) -> tuple[Output, ...]:
+        return tuple([Output(name, self.codec.decode(payload), is_event) for name, payload, is_event in parts])
+
+    def shared(self, parts: _Parts) -> tuple[SharedChange, ...]:
+        return tuple([SharedChange(key, self.codec.decode(value), is_deleted) for key, value, is_deleted in parts])
+
+    def initial(self, parts: _Parts) -> tuple[InitialState, ...]:
+        return tuple([InitialState(routine, replica, self.codec.decode(state)) for routine, replica, state in parts])
+
+    @staticmethod
+    def error(parts: _Parts | None) -> ErrorInfo | None:
+        return None if parts is None else ErrorInfo(*parts)
+
+    @staticmethod
+    def slots(parts: _Parts) -> tuple[str, ...]:
+        return tuple(parts)
+
+    def state(self, data: bytes) -> tuple[Any, ...]:
+        return tuple(self.codec.decode(data)) if data else ()
+
+    shared_log = state
+
+    def checkpoint(self, data: bytes) -> Any:
+        return self.codec.decode(data)
