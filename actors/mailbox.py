@@ -5,7 +5,8 @@ Guarantees:
 - Every method is called with `mailbox.lock` held; the lock may be shared by many mailboxes, which then change together.
 - A mailbox is in the ready queue at most once: the methods that return a bool answer True exactly when the
   caller must submit the owner to its dispatcher.
-- Control messages are handed out before data; data in the order of arrival over all lanes, FIFO in each.
+- Control messages are handed out before data; data in the order of arrival over all lanes, FIFO in each;
+  `prefer` lets a lane go first.
 - A message is peeked, then popped: until it is popped it stays first in its lane.
 - A held mailbox hands out no data; control messages pass.
 - Nothing vanishes: what is left at `close` is returned to the caller.
@@ -115,6 +116,11 @@ class Mailbox:
             if lane.items and (best < 0 or lane.arrivals[0] < oldest):
                 best, oldest = index, lane.arrivals[0]
         return best
+
+    def prefer(self, index: int) -> None:
+        """Hand out the first message of lane `index` next, as if it had come before those of the other lanes."""
+        if len(self.lanes) > 1:
+            self.lanes[index].arrivals[0] = 0
 
     def pop(self, index: int) -> Any:
         """Take the first message of lane `index`."""

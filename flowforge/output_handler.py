@@ -239,6 +239,10 @@ class InlineOutputPump:
         self._errors += not _is_handled(self._handler, record, Exception, SystemExit)
         self._handled += 1
 
+    def retire(self) -> None:
+        """Take nothing more."""
+        self._is_closed = True
+
     def flush(self, timeout: float | None = None) -> bool:
         """Nothing ever waits, so True."""
         return True

@@ -6,7 +6,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from flowforge.output_handler import OutputHandler, OutputPump, OutputRecord
+from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump, OutputRecord
 from flowforge.records import Record, StepCommitted
 
 if TYPE_CHECKING:
@@ -14,19 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["OutputPumps"]
 
+_Pump = OutputPump | InlineOutputPump
+
 
 class OutputPumps:
     """One pump for each job that has an output handler; every method may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_pump: type[_Pump] = OutputPump) -> None:
+        self._make_pump = make_pump
         self._lock = Lock()
-        self._pumps: dict[str, tuple[Job, OutputPump]] = {}
-        self._retired: set[OutputPump] = set()
+        self._pumps: dict[str, tuple[Job, _Pump]] = {}
+        self._retired: set[_Pump] = set()
 
     def attach(self, run: Job, handler: OutputHandler | None) -> None:
         """Have a job's outputs handled by `handler` from the next on, or by none."""
         job_id = run.id
-        pump = None if handler is None else OutputPump(handler, f"flowforge-outputs-{job_id[:8]}")
+        pump = None if handler is None else self._make_pump(handler, f"flowforge-outputs-{job_id[:8]}")
         with self._lock:
             before = self._pumps.pop(job_id, None)
             if pump is not None:
@@ -43,7 +46,7 @@ class OutputPumps:
                 del self._pumps[run.id]
                 self._retire(attached[1])
 
-    def _retire(self, pump: OutputPump) -> None:
+    def _retire(self, pump: _Pump) -> None:
         self._retired = {other for other in self._retired if other.statistics().waiting}
         pump.retire()
         self._retired.add(pump)
@@ -63,7 +66,7 @@ class OutputPumps:
         return is_done
 
 
-def _pump(pump: OutputPump, job_id: str, record: Record) -> None:
+def _pump(pump: _Pump, job_id: str, record: Record) -> None:
     if isinstance(record, StepCommitted):
         for output in record.outputs:
             if not output.is_event:

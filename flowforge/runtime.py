@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from actors.pooled_dispatcher import PooledDispatcher
 from actors.process_life import run_at_exit, run_in_forked_child
@@ -41,7 +41,7 @@ from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.job_table import JobTable
 from flowforge.options import RuntimeOptions
-from flowforge.output_handler import OutputHandler
+from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
@@ -82,6 +82,9 @@ class Runtime:
     `exec` and `post`: they take effect when its step commits.
     """
 
+    make_pump: ClassVar[type[OutputPump | InlineOutputPump]] = OutputPump
+    """What outputs are handled by; the engine's."""
+
     def __init__(
         self,
         thread_pool_size: int | None = None,
@@ -103,7 +106,7 @@ class Runtime:
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
-        self._outputs = OutputPumps()
+        self._outputs = OutputPumps(self.make_pump)
         self._is_closed = False
         self._is_forked = False
         run_in_forked_child(self._give_up_in_child)

@@ -54,7 +54,9 @@ DOORS = {
 }
 
 # (module, library) of each import that stands in a function because its library is an optional extra.
-OPTIONAL_EXTRAS: frozenset[tuple[str, str]] = frozenset()
+OPTIONAL_EXTRAS = frozenset(
+    {("flowforge.testing.equivalence", "hypothesis"), ("flowforge.testing.schedule_strategies", "hypothesis")}
+)
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60

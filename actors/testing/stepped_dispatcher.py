@@ -96,6 +96,11 @@ class SteppedDispatcher:
         self._collect()
         return tuple(self._ready)
 
+    def first(self) -> Choice | None:
+        """What `step` would run; None if nothing can."""
+        self._collect()
+        return self._ready[0] if self._ready else None
+
     def step(self, choice: int = 0) -> bool:
         """Run one of `choices()`; False when there is none. Raises IndexError for a choice there is not."""
         self._check_outside_a_step("another step")

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["recover"]
 
 
-def recover(records: Iterable[Record], job_id: str, max_history: int, max_outputs: int) -> tuple[JobData, JobView]:
-    """The job that those records tell of, at rest; one that was running is paused, its reason being `interrupted`."""
+def recover(
+    records: Iterable[Record], job_id: str, max_history: int, max_outputs: int
+) -> tuple[JobData, JobView, bool]:
+    """The job that those records tell of, at rest, and whether it was running; then it is paused."""
     fold = _Fold(job_id, max_outputs)
     view = JobView(job_id, max_history, max_outputs)
     for record in records:
@@ -48,10 +50,11 @@ def recover(records: Iterable[Record], job_id: str, max_history: int, max_output
         view.inbox.append(record)
     view.catch_up()
     view.is_live = False
-    if view.status is JobStatus.RUNNING:
+    was_running = view.status is JobStatus.RUNNING
+    if was_running:
         fold.interrupt()
         view.status, view.reason = JobStatus.PAUSED, "interrupted"
-    return fold.finish(), view
+    return fold.finish(), view, was_running
 
 
 class _Fold:

@@ -53,6 +53,11 @@ class TrackedState:
         """Whether the open step has changed anything."""
         return bool(self._journal.changes)
 
+    @property
+    def has_watches(self) -> bool:
+        """Whether the state holds values, other than containers, that can change in place."""
+        return bool(self._watches)
+
     def begin(self) -> None:
         """Open a step: from now on the state may be changed."""
         assert not self._journal.is_open, "a step is open already"
@@ -76,6 +81,10 @@ class TrackedState:
             ops = plan.ops
         journal.close()
         return tuple(ops)
+
+    def is_changed_outside(self) -> bool:
+        """Whether a value that can change in place was changed since the last commit, though no step is open."""
+        return any(self._codec.encode(leaf) != data for watch in self._watches.values() for leaf, data in watch.leaves)
 
     def rollback(self) -> None:
         """End the step and put back everything it changed."""

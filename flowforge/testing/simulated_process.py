@@ -1,0 +1,153 @@
+"""A process that a simulated job lives in: it boots, from the log if there is one, dies, and boots again."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from actors.dispatcher import Group, TurnLimits
+from actors.testing.manual_clock import ManualClock
+from actors.testing.stepped_dispatcher import SteppedDispatcher
+from flowforge._engine.recovery import recover
+from flowforge.job_state import JobState
+from flowforge.output_handler import InlineOutputPump
+from flowforge.runtime import Runtime
+from flowforge.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowforge.flow_graph import FlowGraph
+    from flowforge.records import Record
+    from flowforge.stores.codec import Codec
+    from flowforge.testing.inputs import Driver
+
+__all__ = ["JOB_ID", "SimulatedProcess"]
+
+JOB_ID = "simulated"
+"""The id of the job of every simulated run, for the ids of its messages depend on it."""
+
+
+class _SimulatedRuntime(Runtime):
+    make_pump = InlineOutputPump
+
+
+class _Log:
+    """A log that hands every record on, and keeps it in a store if it is durable."""
+
+    def __init__(self, note: Callable[[str, Record], None], store: MemoryStore | None) -> None:
+        self.is_durable = store is not None
+        self._note = note
+        self._store = store
+
+    def append(self, job: str, record: Record) -> None:
+        """Keep the next record of a job; called in the commit."""
+        if self._store is not None:
+            self._store.append(job, record)
+        self._note(job, record)
+
+
+class _Flusher:
+    """Makes what waits in the store safe, in turns of its own, until the process is to die."""
+
+    name = "log"
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self.group = Group("log")
+        self._flush = flush
+
+    def run_turn(self, limits: TurnLimits) -> None:
+        self._flush()
+
+
+class SimulatedProcess:
+    """What a crash takes away: the runtime with all its actors, timers and messages; the store and the clock stay."""
+
+    def __init__(
+        self,
+        flow: FlowGraph,
+        codec: Codec,
+        driver: Driver,
+        note: Callable[[str, Record], None],
+        *,
+        is_durable: bool,
+    ) -> None:
+        self.clock = ManualClock()
+        self.has_died = False
+        self.store = MemoryStore(codec, self._ask_for_flush)
+        self._flow = flow
+        self._codec = codec
+        self._driver = driver
+        self._log = _Log(note, self.store if is_durable else None)
+        self._flusher = _Flusher(self._flush)
+        self._crashes: list[int] = []
+        self._left_behind: list[Runtime] = []
+        self._runtime: Runtime | None = None
+
+    def boot(self, crashes: list[int]) -> JobState:
+        """Start the job, or recover what is on disk; it dies as `crashes`, the next one last, says."""
+        self._abandon()
+        self.store.crash()
+        self.has_died = False
+        self._crashes = crashes
+        dispatcher = self.dispatcher = SteppedDispatcher(self.clock)
+        runtime = self._runtime = _SimulatedRuntime(
+            dispatcher=dispatcher, codec=self._codec, log=self._log, drains_at_exit=False
+        )
+        records = self.store.records(JOB_ID)
+        if not records:
+            state = runtime.exec(self._flow, job_id=JOB_ID, keep_alive=True)
+        else:
+            options = runtime.options
+            data, view, was_running = recover(records, JOB_ID, options.max_history, options.max_outputs)
+            state = JobState(data, view, self._codec)
+            if was_running:
+                runtime.exec(self._flow, job_state=state)
+        self._driver.drive(
+            state,
+            self.store.flushed,
+            resume=lambda: runtime.exec(self._flow, job_state=state),
+            submit=dispatcher.submit,
+        )
+        return state
+
+    def dies_at_the_end(self, crashes: list[int]) -> bool:
+        """Whether it is to die although nothing is left to do."""
+        if not crashes or crashes[-1] > self.store.flushed:
+            return False
+        crashes.pop()
+        return True
+
+    def end(self) -> None:
+        """Let nothing of it go on."""
+        self._abandon()
+        for runtime in self._left_behind:
+            for state in runtime.list_jobs():
+                for worker in () if state.live is None else state.live.everyone():
+                    close = getattr(worker.stream, "close", None)
+                    if close is not None:
+                        with contextlib.suppress(BaseException):
+                            close()
+            runtime.dispatcher.shutdown(timeout=0)
+
+    def _abandon(self) -> None:
+        """What its steps still do is refused from now on."""
+        if self._runtime is None:
+            return
+        for state in self._runtime.list_jobs():
+            if state.live is not None:
+                state.live.is_over = True
+                state.live.epoch += 1
+        self._left_behind.append(self._runtime)
+        self._runtime = None
+
+    def _ask_for_flush(self) -> None:
+        self.dispatcher.submit(self._flusher)
+
+    def _flush(self) -> None:
+        safe, waiting = self.store.flushed, self.store.waiting
+        if self._crashes and self._crashes[-1] < safe + waiting:
+            self.store.flush(max(0, self._crashes.pop() - safe))
+            self.has_died = True
+        else:
+            self.store.flush()
