@@ -4,6 +4,12 @@ from flowforge.testing.checks import eventually, invariant, reachable, sometimes
 from flowforge.testing.equivalence import assert_confluent, assert_crash_equivalent
 from flowforge.testing.inputs import Cancel, Pause, Post, Resume
 from flowforge.testing.outside_world import OutsideWorldError
+from flowforge.testing.routine_tester import RoutineOutcome, RoutineTester
+from flowforge.testing.routine_tester_errors import (
+    EndlessRoutineError,
+    RoutineStoppedError,
+    RoutineTesterEndedError,
+)
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.schedule_strategies import random_schedule, schedules
 from flowforge.testing.simulated_run import SimulatedRun
@@ -33,6 +39,9 @@ __all__ = [
     "Pause",
     "Post",
     "Resume",
+    # One routine
+    "RoutineOutcome",
+    "RoutineTester",
     # Oracles
     "assert_confluent",
     "assert_crash_equivalent",
@@ -43,12 +52,15 @@ __all__ = [
     # Errors
     "ConfluenceError",
     "CrashEquivalenceError",
+    "EndlessRoutineError",
     "InjectedError",
     "InvariantError",
     "NondeterministicHandlerError",
     "NotReachedError",
     "OutsideWorldError",
     "PayloadChangedError",
+    "RoutineStoppedError",
+    "RoutineTesterEndedError",
     "ScheduleError",
     "SimulationLimitError",
     "SimulationUseError",
