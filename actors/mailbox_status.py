@@ -19,6 +19,9 @@ class MailboxStatus(Enum):
     CLOSED = "closed"
     """Accepts and hands out nothing any more."""
 
+    # Members are single objects, and Enum's own hash runs Python code at every move.
+    __hash__ = object.__hash__
+
 
 MOVES: dict[MailboxStatus, frozenset[MailboxStatus]] = {
     MailboxStatus.IDLE: frozenset({MailboxStatus.READY, MailboxStatus.CLOSED}),

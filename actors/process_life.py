@@ -52,14 +52,35 @@ def run_at_exit(callback: Callable[[], object]) -> ExitCall:
     return call
 
 
+class _ForkedCalls:
+    """The methods to call in a forked child; one registration for all, since none can be taken back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._methods: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._limit = 64
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._call_all)
+
+    def add(self, callback: Callable[[], None]) -> None:
+        with self._lock:
+            self._methods.append(weakref.WeakMethod(callback))
+            if len(self._methods) > self._limit:
+                # Those of objects that are gone; half of all at least, on average.
+                self._methods = [method for method in self._methods if method() is not None]
+                self._limit = max(64, 2 * len(self._methods))
+
+    def _call_all(self) -> None:
+        self._lock = threading.Lock()
+        for method in tuple(self._methods):
+            living = method()
+            if living is not None:
+                living()
+
+
+_FORKED_CALLS = _ForkedCalls()
+
+
 def run_in_forked_child(callback: Callable[[], None]) -> None:
     """Call the method `callback` after each fork in the child; its object is not kept alive for that."""
-    method = weakref.WeakMethod(callback)
-
-    def call_if_alive() -> None:
-        living = method()
-        if living is not None:
-            living()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=call_if_alive)
+    _FORKED_CALLS.add(callback)

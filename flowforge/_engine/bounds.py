@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from flowforge._engine.logs import about, logger
 
 if TYPE_CHECKING:
-    from actors.mailbox import Lane
     from flowforge._engine.job import Job
     from flowforge._engine.routine_actor import RoutineActor
 
@@ -47,26 +46,33 @@ def _wake_space_waiters(job: Job, worker: RoutineActor, lane_index: int) -> None
 
 
 def raise_a_bound(job: Job) -> bool:
-    """Parks' rule: if all that could go on is held back, the smallest full bound is doubled."""
-    held = {worker.plan.index for worker in job.workers if worker.blocks and worker.has_work}
-    if not held:
-        return False
-    full: list[tuple[int, str, Lane]] = []
-    for worker in job.workers:
-        for lane, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
-            if lane.is_over and worker.is_starved and not held.isdisjoint(upstream):
-                full.append((lane.high, f"{worker.plan.id}.{lane.name}", lane))
-    if not full:
-        return False
-    high, name, lane = min(full, key=lambda entry: entry[:2])
-    lane.set_bound(high * 2)
+    """Parks' rule: if all that could go on is held back, the smallest full bound is doubled, until somebody goes on."""
+    held = [worker for worker in job.workers if worker.blocks and worker.has_work]
+    upstream = {worker.plan.index for worker in held}
+    # Who feeds several full slots goes on only when each of them has room.
+    while held and all(worker.blocks for worker in held) and (smallest := _smallest_full(job, upstream)):
+        _raise(job, *smallest)
+    return any(not worker.blocks for worker in held)
+
+
+def _smallest_full(job: Job, held: set[int]) -> tuple[RoutineActor, int] | None:
+    """The worker and the lane of the smallest full bound that holds back one of `held`."""
+    full = [
+        (lane.high, f"{worker.plan.id}.{lane.name}", worker, index)
+        for worker in job.workers
+        for index, (lane, upstream) in enumerate(zip(worker.mailbox.lanes, worker.plan.upstream, strict=True))
+        if lane.is_over and worker.is_starved and not held.isdisjoint(upstream)
+    ]
+    return min(full, key=lambda entry: entry[:2])[2:] if full else None
+
+
+def _raise(job: Job, worker: RoutineActor, index: int) -> None:
+    lane = worker.mailbox.lanes[index]
+    lane.set_bound(lane.high * 2)
     lane.is_over = False
     job.raised_bounds += 1
     text = "Job %r could not go on with the bound of the slot %r; it is now %d messages."
-    logger.warning(text, job.id, name, high * 2, extra=about(job.id, name.partition(".")[0]))
-    for worker in job.workers:
-        for other, upstream in zip(worker.mailbox.lanes, worker.plan.upstream, strict=True):
-            if other is lane:
-                for index in upstream:
-                    job.workers[index].unblock()
-    return True
+    slot = f"{worker.plan.id}.{lane.name}"
+    logger.warning(text, job.id, slot, lane.high, extra=about(job.id, worker.plan.id))
+    for feeder in worker.plan.upstream[index]:
+        job.workers[feeder].unblock()

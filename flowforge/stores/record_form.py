@@ -6,6 +6,7 @@ log need not decode it. A field that a later version adds stands last and has a 
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from flowforge.records import (
@@ -23,7 +24,7 @@ from flowforge.stores.codec_errors import DecodeError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from flowforge.stores.codec import Codec
 
@@ -39,13 +40,14 @@ _Parts = list[Any]
 
 def encode_record(record: Record, codec: Codec) -> bytes:
     """The bytes of a record; UnencodableValueError for a value that the codec cannot keep."""
+    kind = type(record)
+    fields, writes = _PLANS[kind]
+    parts = list(fields(record))
     writer = _Writer(codec)
-    parts = []
-    for name in record.__struct_fields__:
-        write = getattr(writer, name, None)
-        value = getattr(record, name)
-        parts.append(value if write is None else write(value))
-    return _encode([RECORD_VERSION, type(record).__name__, parts])
+    for index, write in writes:
+        if parts[index] != ():
+            parts[index] = write(writer, parts[index])
+    return _encode([RECORD_VERSION, kind.__name__, parts])
 
 
 def decode_record(data: bytes, job: str, codec: Codec) -> Record:
@@ -56,10 +58,11 @@ def decode_record(data: bytes, job: str, codec: Codec) -> Record:
             raise DecodeError(f"it is a record of version {version!r}", "Read it with the program that wrote it.")
         kind = _KINDS[name]
         reader = _Reader(job, codec)
-        fields = {}
-        for field, part in zip(kind.__struct_fields__, parts, strict=False):
-            read = getattr(reader, field, None)
-            fields[field] = part if read is None else read(part)
+        fields = dict(zip(kind.__struct_fields__, parts, strict=False))
+        for field, read in _READS[kind]:
+            part = fields.get(field)
+            if part is not None:
+                fields[field] = read(reader, part) if part else ()
         return kind(**fields)
     except (MsgspecError, TypeError, ValueError, KeyError, IndexError) as err:
         raise DecodeError(f"it is no record of a job ({err})") from err
@@ -106,14 +109,15 @@ class _Writer:
     def initial(self, states: Iterable[InitialState]) -> _Parts:
         return [[initial.routine, initial.replica, self.codec.encode(initial.state)] for initial in states]
 
-    @staticmethod
-    def error(error: ErrorInfo | None) -> _Parts | None:
+    def error(self, error: ErrorInfo | None) -> _Parts | None:
         return None if error is None else [error.type, error.text, error.traceback, error.cause]
 
-    def state(self, values: Sequence[Any]) -> bytes:
-        return self.codec.encode(list(values)) if values else b""
+    def state(self, ops: Sequence[tuple[Any, ...]]) -> bytes:
+        # As lists, for the codec has a form of its own for tuples, which takes longer.
+        return self.codec.encode([[kind, list(path), *rest] for kind, path, *rest in ops])
 
-    shared_log = state
+    def shared_log(self, values: Sequence[Any]) -> bytes:
+        return self.codec.encode(list(values))
 
     def checkpoint(self, value: object) -> bytes:
         return self.codec.encode(value)
@@ -152,18 +156,31 @@ class _Reader:
     def initial(self, parts: _Parts) -> tuple[InitialState, ...]:
         return tuple([InitialState(routine, replica, self.codec.decode(state)) for routine, replica, state in parts])
 
-    @staticmethod
-    def error(parts: _Parts | None) -> ErrorInfo | None:
-        return None if parts is None else ErrorInfo(*parts)
+    def error(self, parts: _Parts) -> ErrorInfo:
+        return ErrorInfo(*parts)
 
-    @staticmethod
-    def slots(parts: _Parts) -> tuple[str, ...]:
+    def slots(self, parts: _Parts) -> tuple[str, ...]:
         return tuple(parts)
 
     def state(self, data: bytes) -> tuple[Any, ...]:
-        return tuple(self.codec.decode(data)) if data else ()
+        return tuple([(kind, tuple(path), *rest) for kind, path, *rest in self.codec.decode(data)])
 
-    shared_log = state
+    def shared_log(self, data: bytes) -> tuple[Any, ...]:
+        return tuple(self.codec.decode(data))
 
     def checkpoint(self, data: bytes) -> Any:
         return self.codec.decode(data)
+
+
+def _plan_of(kind: type[Record]) -> tuple[Callable[[Record], Sequence[Any]], list[tuple[int, Callable[..., Any]]]]:
+    """What gets all the fields of a record, and which of them have to be written how."""
+    names = kind.__struct_fields__
+    writes = [(index, write) for index, name in enumerate(names) if (write := getattr(_Writer, name, None)) is not None]
+    return attrgetter(*names), writes
+
+
+_PLANS = {kind: _plan_of(kind) for kind in _KINDS.values()}
+_READS = {
+    kind: [(name, read) for name in kind.__struct_fields__ if (read := getattr(_Reader, name, None)) is not None]
+    for kind in _KINDS.values()
+}

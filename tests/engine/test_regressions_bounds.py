@@ -234,3 +234,23 @@ def test_a_letter_for_what_the_flow_no_longer_has_stays_a_letter(stepped: Runtim
     assert len(job.dead_letters) == 1
     assert job.wait(100.0)
     assert job.status is JobStatus.COMPLETED
+
+
+def test_a_routine_that_feeds_two_full_slots_is_freed_by_raising_both(stepped: Runtime, graph: Graph) -> None:
+    def count_down(self: Routine, n: int) -> None:
+        self.emit("out", n=n)
+        if n:
+            self.emit("again", n=n - 1)
+
+    source = Bounded(count_down, 1000)
+    source.define_event("again")
+    flow = graph(
+        {"a": source, "b": Gathering(batch_size_policy(3), left=1, right=1)},
+        "a.out -> b.left",
+        "a.out -> b.right",
+        "a.again -> a.input",
+    )
+    job = stepped.exec(flow, "a", {"n": 1})
+
+    assert job.wait(10.0)
+    assert job.status is JobStatus.COMPLETED
