@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.control import close, write_shared
@@ -18,9 +17,9 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
     """Write a record of what was done to a resting job; with its `control_lock` held."""
     data = job_state.data
     data.position += 1
-    record = kind(position=data.position, at=time.time(), epoch=data.epoch, **facts)
-    if job_state.live is not None:
-        job_state.live.host.log.append(job_state.job_id, record)
+    record = kind(position=data.position, at=job_state.clock.now(), epoch=data.epoch, **facts)
+    if job_state.log is not None:
+        job_state.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import copy
 import os
@@ -10,12 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.clock import SystemClock
 from flowforge._engine import control
 from flowforge._engine.control import StillRunning
 from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
+from flowforge.async_waiting import wait_on_loop
 from flowforge.at_rest import append_at_rest, close_job
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
@@ -31,7 +32,9 @@ from flowforge.stores.codec import Codec
 from flowforge.subscription import Subscription
 
 if TYPE_CHECKING:
+    from actors.clock import Clock
     from actors.dispatcher import Dispatcher
+    from flowforge._engine.host import Log
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
     from flowforge.output_handler import OutputHandler
@@ -53,6 +56,10 @@ class JobState:
         self.codec = codec
         self.live: Job | None = None
         """The run that is under way, or the last one of this process."""
+        self.clock: Clock = SystemClock()
+        """The clock of its runtime; the engine's."""
+        self.log: Log | None = None
+        """The log of its runtime; the engine's."""
         self.starting: tuple[Dispatcher, threading.Event] | None = None
         """What is set when a job that a step started has begun, or will not; the engine's."""
         self._idle_lock = threading.RLock()
@@ -254,22 +261,7 @@ class JobState:
         live = self._live("wait for a job")
         if live is None:
             return True
-        loop = asyncio.get_running_loop()
-        rested = asyncio.Event()
-
-        def tell() -> None:
-            # A loop that was closed meanwhile has nobody left who waits.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(rested.set)
-
-        live.when_rested(tell)
-        try:
-            await asyncio.wait_for(rested.wait(), timeout)
-        except TimeoutError:
-            return False
-        finally:
-            live.forget_listener(tell)
-        return True
+        return await wait_on_loop(live, timeout)
 
     def close(self) -> None:
         """Keep it open for posts no longer: it ends when nothing is left to do."""

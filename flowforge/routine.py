@@ -69,6 +69,7 @@ class Routine(metaclass=_RoutineType):
         self.step_timeout: float | None = None
         self.concurrency = 1
         self.is_ordered = True
+        self.is_pure = False
         self._config: dict[str, Any] = {}
         self._initial_state: dict[str, Any] = {}
         self._routine_id: str | None = None
@@ -305,6 +306,14 @@ class Routine(metaclass=_RoutineType):
             raise RoutineOptionError("concurrency", n, self._label, "Give a whole number of replicas, 1 or more.")
         self.concurrency = n
         self.is_ordered = ordered
+
+    def set_pure(self, is_pure: bool = True) -> None:  # noqa: FBT001, FBT002 - as users type it
+        """Say that handlers do nothing outside of the job, so that steps may run ahead of a durable log.
+
+        What they emit still reaches the disk in order; without this a step starts when its message is on disk.
+        """
+        self._check_outside_a_step("set_pure")
+        self.is_pure = is_pure
 
     # Hooks
 

@@ -223,6 +223,7 @@ class Runtime:
         context.run(CURRENT_STEP.set, None)
         context.run(TURN_DEPTH.set, 1)
         warn_of_concurrency(plan, self.options.thread_pool_size)
+        state.clock, state.log = self.dispatcher.clock, self.log
         return Job(self, plan, state.data, state.view, job_state=state, context=context, timeout=timeout)
 
     def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:

@@ -24,6 +24,7 @@ LAYERS = (
     ("flowforge",),
     ("flowforge._engine",),
     (
+        "flowforge.async_waiting",
         "flowforge.at_rest",
         "flowforge.dead_letters",
         "flowforge.feeding",

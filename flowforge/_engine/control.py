@@ -157,8 +157,8 @@ def try_post(
         job.take_key(key)
         message = new_message(data, payload, job.clock.now(), key)
         delivery = Delivery(Destination(routine, plan.slots[lane].name), message)
-        job.append(MessagePosted(**job.next_position(), delivery=delivery))
-        job.deliver(delivery)
+        number = job.append(MessagePosted(**job.next_position(), delivery=delivery))
+        job.deliver((delivery,), number)
         return None
 
 
@@ -176,9 +176,8 @@ def requeue(job: Job, letter: DeadLetter) -> None:
         job.plan.routine(letter.routine).lane_of(slot)
     del job.data.dead_letters[letter.id]
     deliveries = letter_deliveries(letter)
-    job.append(DeadLetterRequeued(**job.next_position(), letter=letter.id, deliveries=deliveries))
-    for delivery in deliveries:
-        job.deliver(delivery)
+    number = job.append(DeadLetterRequeued(**job.next_position(), letter=letter.id, deliveries=deliveries))
+    job.deliver(deliveries, number)
 
 
 def purge(job: Job, letter: DeadLetter) -> None:

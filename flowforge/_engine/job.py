@@ -13,11 +13,13 @@ Guarantees:
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import Group
 from actors.errors import DispatcherClosedError
 from actors.supervision import RestartBudget
+from flowforge._engine.barrier import put_when_safe
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
@@ -42,7 +44,7 @@ from flowforge.routine_instances import instantiate
 
 if TYPE_CHECKING:
     import contextvars
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from actors.dispatcher import Schedulable, Timer
     from flowforge._engine.host import JobHost
@@ -78,8 +80,9 @@ class Job:
         self.clock = host.dispatcher.clock
         self.codec = host.codec
         self.registry = host.registry
+        self.log = host.log
         self.records_per_look = host.records_per_look
-        self.is_durable = host.log.is_durable
+        self.is_durable = self.log.is_durable
         self.is_isolated = plan.is_isolated or self.is_durable
         self.plan = plan
         self.data = data
@@ -95,6 +98,11 @@ class Job:
         self.in_flight = 0
         self.busy = 0
         self.timers = 0
+        self.unsafe: deque[tuple[int, Delivery]] = deque()
+        """What was delivered by records that are not safe yet: it comes into its slots when they are."""
+        self.stalled: list[Worker] = []
+        """Workers that start no step until the log has room."""
+        self.last_number = 0
         self.is_over = False
         self.is_pausing = False
         self.failure: tuple[ErrorInfo, str | None] | None = None
@@ -163,10 +171,8 @@ class Job:
                 worker.order(StartUp())
         pending, self.data.pending = self.data.pending, {}
         for (routine, slot), messages in pending.items():
-            for message in messages:
-                self.deliver(Delivery(Destination(routine, slot), message))
-        for delivery in deliveries or ():
-            self.deliver(delivery)
+            self.deliver([Delivery(Destination(routine, slot), message) for message in messages], 0)
+        self.deliver(deliveries or (), self.last_number)
         for routine, due in self.data.retries.items():
             wait_for_retry(self, self.workers[self.plan.by_id[routine].index], due)
         self.data.retries = {}
@@ -199,9 +205,8 @@ class Job:
         work, deliveries = step.work, step.deliveries
         messages = work.messages
         if deliveries:
+            # Before what it consumes goes: at no moment is nothing in flight.
             self.in_flight += len(deliveries)
-            for delivery in deliveries:
-                self._put(delivery)
         if step.is_final:
             worker.consume(work)
             self.in_flight -= len(messages)
@@ -213,7 +218,7 @@ class Job:
             worker.note_state_changed()
         self._commit_rare(worker, step, shared)
         self.data.position = position = self.data.position + 1
-        self.append(
+        number = self.append(
             StepCommitted(
                 position=position,
                 at=at,
@@ -232,7 +237,9 @@ class Job:
                 shared_log=() if step.shared_log is None else tuple(step.shared_log),
             )
         )
-        if not self.in_flight:
+        if deliveries:
+            put_when_safe(self, deliveries, number)
+        elif not self.in_flight:
             self.complete_if_done()
 
     def _commit_rare(self, worker: Worker, step: Step, shared: tuple[SharedChange, ...]) -> None:
@@ -258,20 +265,22 @@ class Job:
         self.data.position += 1
         return {"position": self.data.position, "at": self.clock.now(), "epoch": self.epoch}
 
-    def append(self, record: Record) -> None:
-        """Write a record; the view applies it before anyone is told that the job rests."""
-        self.host.log.append(self.id, record)
+    def append(self, record: Record) -> int:
+        """Write a record, and give its number in the log; the view applies it before anyone is told of a rest."""
+        self.last_number = number = self.log.append(self.id, record)
         inbox = self.view.inbox
         inbox.append(record)
         if self.view.is_watched or len(inbox) >= self.records_per_look or type(record) is not StepCommitted:
             self.supervisor.look()
+        return number
 
-    def deliver(self, delivery: Delivery) -> None:
-        """Count a message as in flight and put it into its slot."""
-        self.in_flight += 1
-        self._put(delivery)
+    def deliver(self, deliveries: Sequence[Delivery], number: int) -> None:
+        """Count messages as in flight, and put them into their slots once the record of that number is safe."""
+        self.in_flight += len(deliveries)
+        put_when_safe(self, deliveries, number)
 
-    def _put(self, delivery: Delivery) -> None:
+    def put(self, delivery: Delivery) -> None:
+        """Put a message into its slot now."""
         plan = self.plan.by_id[delivery.to.routine]
         lane_index = plan.lanes[delivery.to.slot]
         worker = self.workers[plan.index]

@@ -76,7 +76,7 @@ class _Fold:
 
     def apply(self, record: Record) -> None:  # noqa: C901 - a table of records, a line or two for each
         data = self.data
-        data.position, data.epoch, self.at = record.position, record.epoch, record.at
+        data.position, data.epoch = record.position, record.epoch
         match record:
             case StepCommitted():
                 self._step_committed(record)
@@ -115,6 +115,7 @@ class _Fold:
                 data.is_kept_alive = False
             case JobMoved():
                 self._job_moved(record)
+        self.at = record.at
 
     def interrupt(self) -> None:
         """The log ends while the job runs."""
@@ -156,6 +157,10 @@ class _Fold:
             if self.status is JobStatus.PAUSED:
                 data.checkpoint = record.checkpoint
             return
+        if before is JobStatus.RUNNING:
+            # It went on after a crash, which took the answers to what had failed with it.
+            self.interrupt()
+            self.unanswered.clear()
         self.began_at = record.at
         if before is JobStatus.FAILED:
             data.elapsed = 0.0

@@ -29,6 +29,8 @@ def decide_at_rest(job: Job) -> None:
         finish(job, JobStatus.PAUSED, job.pause_reason)
     elif not job.in_flight:
         job.complete_if_done()
+    elif job.unsafe or job.stalled:
+        return
     elif not raise_a_bound(job) and not job.timers and not job.data.is_kept_alive:
         _drain_one(job)
 
@@ -70,6 +72,9 @@ def finish(
     data.elapsed += job.clock.monotonic() - job.started_at
     for worker in job.workers:
         worker.store_pending(data)
+    for _, delivery in job.unsafe:
+        data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
+    job.unsafe.clear()
     job.append(
         JobMoved(
             **job.next_position(),
@@ -113,6 +118,10 @@ def announce_rest(job: Job, *, is_forced: bool = False) -> None:
         if not is_forced and (not job.is_over or job.is_stopping or job.view.inbox):
             return
         if job.rested.is_set():
+            return
+        if job.last_number > job.log.safe and not is_forced:
+            # Nobody hears of an end that a crash could undo.
+            job.log.call_when_safe(job.last_number, job.supervisor.look_again)
             return
         job_state = job.job_state
         # First, for whoever is woken may start the next run at once.

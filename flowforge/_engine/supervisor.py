@@ -64,6 +64,11 @@ class JobSupervisor(MailboxActor):
         if self.mailbox.wake():
             self.job.wake(self)
 
+    def look_again(self) -> None:
+        """`look`, without the lock: called by the log."""
+        with self.job.lock:
+            self.look()
+
     def run_turn(self, limits: TurnLimits) -> None:
         """Answer all reports, then apply all records; called by the dispatcher only."""
         job = self.job

@@ -4,26 +4,37 @@ MemoryLog serves runtimes without a store: their jobs' own views remember what t
 simulator crashes, and the reading example of a store.
 """
 
+from collections import deque
 from collections.abc import Callable
 
 from flowforge.records import Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.record_form import decode_record, encode_record
 
-__all__ = ["MemoryLog", "MemoryStore"]
+__all__ = ["WINDOW", "MemoryLog", "MemoryStore"]
+
+WINDOW = 1024
+"""Records that may wait for a flush before no further step starts."""
 
 
 class MemoryLog:
     """Counts records and lets them go."""
 
     is_durable = False
+    is_full = False
+    safe = 0
 
     def __init__(self) -> None:
         self.records = 0
 
-    def append(self, job: str, record: Record) -> None:
-        """Take the next record of a job."""
+    def append(self, job: str, record: Record) -> int:
+        """Take the next record of a job; there is nothing to wait for."""
         self.records += 1
+        return 0
+
+    def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
+        """Never called, for there is nothing to wait for."""
+        raise AssertionError("a log that keeps nothing has nothing to make safe")
 
 
 class MemoryStore:
@@ -35,14 +46,16 @@ class MemoryStore:
 
     is_durable = True
 
-    def __init__(self, codec: Codec, on_append: Callable[[], None]) -> None:
+    def __init__(self, codec: Codec, on_append: Callable[[], None], window: int = WINDOW) -> None:
         self._codec = codec
         self._on_append = on_append
+        self._window = window
         self._flushed: list[tuple[str, bytes]] = []
         self._waiting: list[tuple[str, bytes]] = []
+        self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
 
     @property
-    def flushed(self) -> int:
+    def safe(self) -> int:
         """How many records are safe."""
         return len(self._flushed)
 
@@ -51,21 +64,39 @@ class MemoryStore:
         """How many records a crash would lose."""
         return len(self._waiting)
 
-    def append(self, job: str, record: Record) -> None:
+    @property
+    def is_full(self) -> bool:
+        """Whether as many records wait as may."""
+        return len(self._waiting) >= self._window
+
+    def append(self, job: str, record: Record) -> int:
         """Take the next record of a job; it is safe with the next flush."""
         self._waiting.append((job, encode_record(record, self._codec)))
         if len(self._waiting) == 1:
             self._on_append()
+        return len(self._flushed) + len(self._waiting)
+
+    def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
+        """Call `callback` at the end of the flush that makes the record safe; it must not be yet."""
+        assert number > self.safe, "what is safe need not be waited for"
+        self._callbacks.append((number, callback))
 
     def flush(self, most: int | None = None) -> None:
         """Make what waits safe, in order; only the first `most` records of it if given."""
         count = len(self._waiting) if most is None else most
         self._flushed += self._waiting[:count]
         del self._waiting[:count]
+        due = [callback for number, callback in self._callbacks if number <= self.safe]
+        self._callbacks = deque(entry for entry in self._callbacks if entry[0] > self.safe)
+        if self._waiting:
+            self._on_append()
+        for callback in due:
+            callback()
 
     def crash(self) -> None:
-        """Lose what was not flushed."""
+        """Lose what was not flushed, and whoever waits for it."""
         self._waiting.clear()
+        self._callbacks.clear()
 
     def records(self, job: str) -> list[Record]:
         """The safe records of a job, in order."""

@@ -68,8 +68,9 @@ def assert_crash_equivalent(
     """Check that a crash at any point leads to what no crash leads to; returns how many crashes were tried.
 
     The process dies with every number of records on disk, which is before and after each append and flush, and each
-    time once more as soon as the recovery has written its first record. `schedule` is what else deviates. A flow whose
-    result depends on the order of steps differs by that, so name such parts in `ignoring`, as for `assert_confluent`.
+    time once more as soon as the recovery has written its first record. `schedule` is what else deviates; a failure
+    that it asks for happens once, and is not repeated when a crash has taken its record. A flow whose result depends
+    on the order of steps differs by that, so name such parts in `ignoring`, as for `assert_confluent`.
     Raises CrashEquivalenceError, and what `simulate` raises.
     """
     codec = codec or Codec()

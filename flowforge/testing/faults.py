@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.timeouts import time_out
@@ -74,6 +75,23 @@ def _told(routine: str, number: int, failure: Failure) -> str:
     return f"step {number} of {routine} failed with {name}"
 
 
+class _SlowStream(Generator[Any, Any, Any]):
+    """A generator whose next segment takes longer than its time."""
+
+    def __init__(self, stream: Generator[Any, Any, Any], worker: Worker) -> None:
+        self._stream = stream
+        self._worker = worker
+
+    def send(self, value: Any) -> Any:
+        result = self._stream.send(value)
+        if self._worker.step is not None and self._worker.step.is_open:
+            time_out(self._worker, self._worker.step)
+        return result
+
+    def throw(self, *error: Any) -> Any:
+        return self._stream.throw(*error)
+
+
 def _run_slowly(worker: Worker, lane: int, turn: Callable[[], object]) -> None:
     """Let the time of a step be over at the end of its handler, while its thread still is in it."""
 
@@ -90,7 +108,10 @@ def _run_slowly(worker: Worker, lane: int, turn: Callable[[], object]) -> None:
     logic, begun = instance.logic, None if work is None else work.call
     calls = worker.calls
     kept = worker.call_of(lane) if lane >= 0 else None
-    if work is not None:
+    stream = worker.stream
+    if stream is not None and not isinstance(stream, AsyncGenerator):
+        worker.stream = _SlowStream(stream, worker)
+    elif work is not None:
         work.call = slowed(work.call)
     elif logic is not None:
         instance.logic = slowed(logic)

@@ -51,7 +51,7 @@ class Post:
 
     routine: str
     slot: str | None
-    payload: dict[str, Any]
+    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ def commands_of(inputs: Iterable[Input] | Mapping[str, Any], plan: FlowPlan, ent
 
     PayloadTypeError, PayloadMismatchError, EntryError or UnknownTargetError for what does not fit the flow.
     """
+    if not isinstance(inputs, Iterable):
+        raise SimulationUseError(f"The inputs of a simulation cannot be {inputs!r}.", "Give a list of them.")
     given = [inputs] if isinstance(inputs, Mapping) else list(inputs)
     found: list[Command] = []
     for item in given:
@@ -78,7 +80,7 @@ def commands_of(inputs: Iterable[Input] | Mapping[str, Any], plan: FlowPlan, ent
             found.append(_checked(item, plan))
         elif isinstance(item, tuple) and len(item) == 3:
             routine, slot, payload = item
-            found.append(_checked(Post(routine, slot, dict(payload)), plan))
+            found.append(_checked(Post(routine, slot, payload), plan))
         elif isinstance(item, Mapping):
             entries = plan.entries() if entry is None else [plan.routine(entry)]
             found += [_checked(Post(routine.id, None, dict(item)), plan) for routine in entries]
@@ -92,7 +94,8 @@ def _checked(post: Post, plan: FlowPlan) -> Post:
     routine = plan.routine(post.routine)
     lane = routine.entry_lane(post.slot)
     slot = routine.slots[lane].name
-    payload = check_payload(dict(post.payload), f"the slot {routine.id}.{slot}")
+    given: object = post.payload
+    payload = check_payload(dict(given) if isinstance(given, Mapping) else given, f"the slot {routine.id}.{slot}")
     check_fits_handler(routine, lane, payload)
     return Post(routine.id, slot, payload)
 
@@ -158,8 +161,10 @@ class Driver:
             if isinstance(command, Post):
                 return self._post(command)
             if isinstance(command, Pause):
+                # It is done when the job rests, for only then a record tells of it.
                 state.request_pause(command.reason)
-            elif isinstance(command, Cancel):
+                return state.is_resting
+            if isinstance(command, Cancel):
                 state.cancel(command.reason)
             elif isinstance(command, Close):
                 state.close()

@@ -6,7 +6,7 @@ Guarantees:
 - Only calls that a user's module makes itself are caught: not those of the standard library, of installed packages,
   of FlowForge or of its actors.
 - A caught call raises nothing in its handler, whose ErrorHandler would answer it; a caught `time.sleep` does not sleep.
-- Once the last watch has ended, every function is back in its place, in whichever order the watches ended.
+- Every function is back in its place once all watches have ended, in whichever order.
 
 What only reaches the real world through an installed package is not seen, nor is what only C code calls; a replay
 that differs is what shows these.
@@ -69,7 +69,7 @@ class WorldWatch:
         self._thread = 0
         self._patches: list[_Patch] = []
         self._users: dict[tuple[str, str], bool] = {}
-        self._hook: Callable[[FrameType, str, Any], None] | None = None
+        self._hook: Callable[[FrameType, str, object], None] | None = None
 
     def __enter__(self) -> Self:
         self._depth += 1
@@ -106,7 +106,8 @@ class WorldWatch:
         if self.caught is None:
             code = caller.f_code
             where = f"{PurePath(code.co_filename).name}:{caller.f_lineno} in {code.co_name}"
-            self.caught = OutsideWorldError(watched.call, where, watched.remedy)
+            call = f"{watched.module}.{watched.qualname}".removesuffix(".__init__")
+            self.caught = OutsideWorldError(call, where, watched.remedy)
         return True
 
     def _is_users(self, frame: FrameType) -> bool:
@@ -116,8 +117,8 @@ class WorldWatch:
             known = self._users[place] = _is_users_module(*place)
         return known
 
-    def _on_event(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "c_call":
+    def _on_event(self, frame: FrameType, event: str, arg: object) -> None:
+        if event == "c_call" and isinstance(arg, BuiltinMethodType):
             watched = _BUILTINS.get(arg) or _clock_of(arg)
             if watched is not None:
                 self._catches(watched, frame)
@@ -129,20 +130,27 @@ class WorldWatch:
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A function that asks the real world; called with `pure_from` arguments or more it does not."""
+    """A function that asks the real world, unless it is called with `pure_from` arguments or more."""
 
-    owner: Any
+    owner: ModuleType | type
     name: str
-    call: str
     remedy: str
     pure_from: int = sys.maxsize
+
+    @property
+    def module(self) -> str:
+        return self.owner.__name__ if isinstance(self.owner, ModuleType) else self.owner.__module__
+
+    @property
+    def qualname(self) -> str:
+        return self.name if isinstance(self.owner, ModuleType) else f"{self.owner.__qualname__}.{self.name}"
 
 
 _Catches = Callable[[_Watched, FrameType], bool]
 
 
 class _Patch:
-    """What stands in the place of one watched function for one watch; it may stand on another watch's patch."""
+    """What stands in the place of one watched function for one watch; below it may be another watch's."""
 
     __slots__ = ("is_owners", "original", "replacement", "watched")
 
@@ -159,23 +167,21 @@ class _Patch:
         owner, name = self.watched.owner, self.watched.name
         found = getattr(owner, name)
         if found is not self.replacement:
-            above = _patch_of(found)
+            above: _Patch | None = getattr(found, _MARK, None)
             while above is not None and above.original is not self.replacement:
-                above = _patch_of(above.original)
+                above = getattr(above.original, _MARK, None)
             if above is not None:
                 above.original, above.is_owners = self.original, self.is_owners
         elif self.is_owners:
             setattr(owner, name, self.original)
         else:
             delattr(owner, name)
-
-
-def _patch_of(function: object) -> _Patch | None:
-    return getattr(function, "flowforge_patch", None)
+        # The two refer to each other, and a search for a bug makes thousands of them.
+        del self.replacement
 
 
 def _replacement(patch: _Patch, catches: _Catches) -> Callable[..., Any]:
-    watched, original = patch.watched, patch.original
+    watched = patch.watched
     is_sleep = watched.remedy is _SLEEP
 
     def call_watched(*args: Any, **kwargs: Any) -> Any:
@@ -184,10 +190,10 @@ def _replacement(patch: _Patch, catches: _Catches) -> Callable[..., Any]:
             return patch.original(*(min(seconds, 0) for seconds in args), **kwargs)
         return patch.original(*args, **kwargs)
 
-    # Whoever pickles or prints the function by its name means the original.
-    for attribute in ("__module__", "__name__", "__qualname__"):
-        setattr(call_watched, attribute, getattr(original, attribute, watched.name))
-    vars(call_watched)["flowforge_patch"] = patch
+    # Whoever prints it, or pickles it by name, means what stands in its place later.
+    call_watched.__module__, call_watched.__name__ = watched.module, watched.name
+    call_watched.__qualname__ = watched.qualname
+    vars(call_watched)[_MARK] = patch
     return call_watched
 
 
@@ -200,22 +206,16 @@ def _is_users_module(file: str, name: str) -> bool:
     return not file.startswith(_LIBRARY_FOLDERS) and not any(f"{os.sep}{part}{os.sep}" in file for part in _INSTALLED)
 
 
-def _clock_of(function: Any) -> _Watched | None:
+def _clock_of(function: BuiltinMethodType) -> _Watched | None:
     """The entry of a method of date or datetime that reads the clock: each look-up makes another such object."""
-    if function.__name__ not in _CLOCK_METHODS:
-        return None
-    owner = function.__self__
-    if not (isinstance(owner, type) and issubclass(owner, date)):
-        return None
-    return _Watched(owner, function.__name__, f"{owner.__name__}.{function.__name__}", _TIME)
+    name, owner = function.__name__, function.__self__
+    if name in _CLOCK_METHODS and isinstance(owner, type) and issubclass(owner, date):
+        return _Watched(owner, name, _TIME)
+    return None
 
 
-def _watched(owner: Any, remedy: str, names: str, *, pure_from: int = sys.maxsize) -> Iterator[_Watched]:
-    title = owner.__name__ if isinstance(owner, ModuleType) else f"{owner.__module__}.{owner.__qualname__}"
-    for name in names.split():
-        if hasattr(owner, name):
-            call = f"{title}.{name}".removesuffix(".__init__")
-            yield _Watched(owner, name, call, remedy, pure_from)
+def _watched(owner: ModuleType | type, remedy: str, names: str, *, pure_from: int = sys.maxsize) -> Iterator[_Watched]:
+    return (_Watched(owner, name, remedy, pure_from) for name in names.split() if hasattr(owner, name))
 
 
 def _builtins() -> dict[object, _Watched]:
@@ -280,6 +280,7 @@ _WATCHED: Final = (
     *_watched(socket.socket, _WORLD, "connect connect_ex sendto"),
     *_watched(urllib.request, _WORLD, "urlopen urlretrieve"),
 )
+_MARK: Final = "flowforge_patch"
 _CLOCK_METHODS: Final = frozenset({"now", "today", "utcnow"})
 
 # What a from-import of a watched function has bound, as a profile function meets it.
@@ -290,11 +291,7 @@ _INSTALLED: Final = ("site-packages", "dist-packages")
 # The spelling of the standard library's own files decides, which may differ from the configured folder by a link.
 _LIBRARY_FOLDERS: Final = tuple(
     f"{folder}{os.sep}"
-    for folder in {
-        os.path.dirname(threading.__file__),  # noqa: PTH120 - compared as text
-        sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-    }
+    for folder in (PurePath(threading.__file__).parent, *map(sysconfig.get_path, ("stdlib", "platstdlib")))
 )
 
 # The functions' places belong to the process, so all watches share it.

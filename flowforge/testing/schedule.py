@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
 
+from flowforge.job_errors import StepTimeoutError
 from flowforge.testing.simulation_errors import ScheduleError
 
 __all__ = ["Failure", "Schedule"]
@@ -41,11 +42,11 @@ class Schedule:
         crash: Iterable[int] = (),
         fail: Mapping[tuple[str | int, int], Failure] | Iterable[tuple[tuple[str | int, int], Failure]] = (),
     ) -> None:
-        pairs = fail.items() if isinstance(fail, Mapping) else fail
-        object.__setattr__(self, "hold", tuple(dict.fromkeys(hold)))
-        object.__setattr__(self, "swap", tuple((gap, pick) for gap, pick in swap))
-        object.__setattr__(self, "crash", tuple(crash))
-        object.__setattr__(self, "fail", tuple((_target(target), failure) for target, failure in pairs))
+        pairs = fail.items() if isinstance(fail, Mapping) else _listed("fail", fail)
+        object.__setattr__(self, "hold", tuple(_unique(_listed("hold", hold))))
+        object.__setattr__(self, "swap", tuple(_pair("swap", pair) for pair in _listed("swap", swap)))
+        object.__setattr__(self, "crash", tuple(_listed("crash", crash)))
+        object.__setattr__(self, "fail", tuple((_pair("fail", target), failure) for target, failure in pairs))
         self._check()
 
     def _check(self) -> None:
@@ -65,8 +66,8 @@ class Schedule:
                 raise ScheduleError("crash", list(self.crash), "Give them in order: records that are safe stay safe.")
         for target, failure in self.fail:
             if not _is_failure(failure):
-                raise ScheduleError("fail", failure, "Give an exception, or the class of one.")
-            if not _is_count(target[1]) or not target[1]:
+                raise ScheduleError("fail", failure, "Give an exception, or the class of one that needs no arguments.")
+            if not (isinstance(target[0], str) or _is_count(target[0])) or not _is_count(target[1]) or not target[1]:
                 raise ScheduleError("fail", target, "Give (routine, k), for the k-th step of the routine, from 1.")
 
     def __bool__(self) -> bool:
@@ -99,12 +100,31 @@ class Schedule:
         return type(self)(hold, self.swap, self.crash, fail.items())
 
 
-def _target(target: Any) -> Any:
-    return tuple(target) if isinstance(target, list) else target
+def _listed(part: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ScheduleError(part, values, "Give a list.")
+    return list(values)
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    return [value for index, value in enumerate(values) if value not in values[:index]]
+
+
+def _pair(part: str, pair: Any) -> Any:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ScheduleError(part, pair, "Give pairs: (gap, pick) for swap, (routine, k) for fail.")
+    return tuple(pair)
 
 
 def _is_failure(failure: object) -> bool:
-    return isinstance(failure, Exception) or (isinstance(failure, type) and issubclass(failure, Exception))
+    if not isinstance(failure, type):
+        return isinstance(failure, Exception)
+    if not issubclass(failure, Exception):
+        return False
+    try:
+        return failure is StepTimeoutError or isinstance(failure(), Exception)
+    except TypeError:
+        return False
 
 
 def _is_count(number: object) -> bool:

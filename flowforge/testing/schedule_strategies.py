@@ -11,7 +11,7 @@ from flowforge.testing.schedule import Failure, Schedule
 from flowforge.testing.simulation_errors import InjectedError, SimulationUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hypothesis.strategies import SearchStrategy
 
@@ -45,20 +45,23 @@ def schedules(
         remedy = "Install flowforge[testing], or use random_schedule(seed)."
         raise SimulationUseError("A strategy of schedules needs Hypothesis.", remedy) from err
     names, routines = _names(flow, is_durable=crashes > 0)
-    gaps = st.one_of(st.integers(0, 8), st.integers(0, 40), st.integers(0, 200))
-    pairs = st.tuples(gaps, st.integers(1, 4))
-    times = st.tuples(gaps, st.just(-1))
-    swapped = st.lists(pairs, max_size=swaps)
-    if timers:
-        swapped = st.tuples(swapped, st.lists(times, max_size=timers)).map(lambda both: [*both[0], *both[1]])
-    points = st.one_of(st.integers(0, 12), st.integers(0, 60), st.integers(0, 300))
+    places = st.one_of(st.integers(0, 8), st.integers(0, 40), st.integers(0, 300))
+
+    def few(kind: SearchStrategy[Any], most: int, unique_by: Callable[[Any], Any] | None = None) -> SearchStrategy[Any]:
+        # Most defects need one deviation or two; what is found with many may shrink to none of these.
+        sizes = {most, min(most, 1), 0}
+        return st.one_of([st.lists(kind, max_size=size, unique_by=unique_by) for size in sorted(sizes)])
+
+    def swapped(picks: SearchStrategy[int], most: int) -> SearchStrategy[Any]:
+        return few(st.tuples(places, picks), most, _place)
+
     targets = st.tuples(st.sampled_from(routines), st.integers(1, 6))
     return st.builds(
         Schedule,
-        hold=st.lists(st.sampled_from(names), max_size=holds),
-        swap=swapped,
-        crash=st.lists(points, max_size=crashes).map(sorted),
-        fail=st.dictionaries(targets, st.sampled_from(exceptions), max_size=errors) if errors else st.just({}),
+        hold=few(st.sampled_from(names), holds),
+        swap=st.builds(_with_gaps, swapped(st.integers(1, 4), swaps), swapped(st.just(-1), timers)),
+        crash=few(places, crashes).map(sorted),
+        fail=few(st.tuples(targets, st.sampled_from(exceptions)), errors, _place).map(dict),
     )
 
 
@@ -76,11 +79,11 @@ def random_schedule(
     """The schedule of a seed, with up to so many deviations of each kind; needs no Hypothesis, and does not shrink."""
     draw = random.Random(seed)
     names, routines = _names(flow, is_durable=crashes > 0)
-    swap = [(_number(draw), draw.randint(1, 4)) for _ in range(draw.randint(0, swaps))]
-    swap += [(_number(draw), -1) for _ in range(draw.randint(0, timers))]
+    picks = [(_number(draw), draw.randint(1, 4)) for _ in range(draw.randint(0, swaps))]
+    times = [(_number(draw), -1) for _ in range(draw.randint(0, timers))]
     return Schedule(
         hold=draw.sample(names, min(len(names), draw.randint(0, holds))),
-        swap=swap,
+        swap=_with_gaps(picks, times),
         crash=sorted(_number(draw) for _ in range(draw.randint(0, crashes))),
         fail={
             (draw.choice(routines), draw.randint(1, 6)): draw.choice(exceptions) for _ in range(draw.randint(0, errors))
@@ -89,7 +92,22 @@ def random_schedule(
 
 
 def _number(draw: random.Random) -> int:
-    return draw.randint(0, draw.choice((8, 40, 200)))
+    return draw.randint(0, draw.choice((8, 40, 300)))
+
+
+def _place(entry: tuple[Any, Any]) -> Any:
+    """Where a deviation takes place."""
+    return entry[0]
+
+
+def _with_gaps(picks: list[tuple[int, int]], times: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The swaps of a schedule, given by the number of choices before them: taking one away moves no other."""
+    swap, made = [], 0
+    for place, pick in sorted([*picks, *times], key=_place):
+        gap = max(0, place - made)
+        made += gap + 1
+        swap.append((gap, pick))
+    return swap
 
 
 def _names(flow: FlowGraph | None, *, is_durable: bool) -> tuple[list[Any], list[Any]]:

@@ -40,11 +40,26 @@ class _Log:
         self._note = note
         self._store = store
 
-    def append(self, job: str, record: Record) -> None:
+    @property
+    def safe(self) -> int:
+        """The number of the last safe record."""
+        return 0 if self._store is None else self._store.safe
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the store's window is full."""
+        return self._store is not None and self._store.is_full
+
+    def append(self, job: str, record: Record) -> int:
         """Keep the next record of a job; called in the commit."""
-        if self._store is not None:
-            self._store.append(job, record)
+        number = 0 if self._store is None else self._store.append(job, record)
         self._note(job, record)
+        return number
+
+    def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
+        """Hand it on to the store."""
+        assert self._store is not None, "without a store there is nothing to wait for"
+        self._store.call_when_safe(number, callback)
 
 
 class _Flusher:
@@ -101,11 +116,12 @@ class SimulatedProcess:
             options = runtime.options
             data, view, was_running = recover(records, JOB_ID, options.max_history, options.max_outputs)
             state = JobState(data, view, self._codec)
+            state.clock, state.log = self.clock, self._log
             if was_running:
                 runtime.exec(self._flow, job_state=state)
         self._driver.drive(
             state,
-            self.store.flushed,
+            self.store.safe,
             resume=lambda: runtime.exec(self._flow, job_state=state),
             submit=dispatcher.submit,
         )
@@ -113,7 +129,7 @@ class SimulatedProcess:
 
     def dies_at_the_end(self, crashes: list[int]) -> bool:
         """Whether it is to die although nothing is left to do."""
-        if not crashes or crashes[-1] > self.store.flushed:
+        if not crashes or crashes[-1] > self.store.safe:
             return False
         crashes.pop()
         return True
@@ -145,7 +161,7 @@ class SimulatedProcess:
         self.dispatcher.submit(self._flusher)
 
     def _flush(self) -> None:
-        safe, waiting = self.store.flushed, self.store.waiting
+        safe, waiting = self.store.safe, self.store.waiting
         if self._crashes and self._crashes[-1] < safe + waiting:
             self.store.flush(max(0, self._crashes.pop() - safe))
             self.has_died = True

@@ -88,7 +88,7 @@ class SimulatedRun:
 
     def check_replay(self) -> None:
         """Run it once more; NondeterministicHandlerError, or OutsideWorldError, if that goes otherwise."""
-        again = self._replay(checks=(), is_exact=True, until=None)
+        again = self._replay(checks=(), is_exact=True)
         found = first_difference(self.records, again.records[: len(self.records)], self._codec)
         if found is not None:
             where, difference = told_difference(*found)

@@ -91,6 +91,10 @@ class _Options:
     codec: Codec
     is_exact: bool = False
     """Whether to look after each choice, so as to say exactly where something went wrong."""
+    stops_at: int | None = None
+    """The choice to stop at."""
+    heals_at: int | None = None
+    """The choice from which on nothing is held, swapped or made to fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class _Simulation:
         self.invariants = [check for check in settings.checks if isinstance(check, Invariant)]
         self.awaited = [check for check in settings.checks if isinstance(check, Eventually)]
         self.healed_at: float | None = None
+        self.heals_at = settings.heals_at
         self.looked_at = 0
 
     def run(self) -> SimulatedRun:
@@ -137,16 +142,16 @@ class _Simulation:
                 while self._go_on() and not self._is_enough():
                     if world.caught is not None and settings.is_closed_world:
                         break
-                    if self.chooser.choices >= settings.max_choices:
+                    if run.choices >= settings.max_choices:
                         raise SimulationLimitError(settings.max_choices, run)
                 if self.awaited and not self._is_enough():
                     self._look_ahead(is_over=True)
         except AssertionError:
-            self._check_replay()
+            # A run that failed is replayed at once.
+            run.check_replay()
             raise
         finally:
             self.process.end()
-            run.choices = self.chooser.choices
         if world.caught is not None and settings.is_closed_world:
             raise world.caught
         return run
@@ -159,10 +164,13 @@ class _Simulation:
         if self.watch is not None:
             self._look_at_state(self.watch)
         has_run = self.chooser.go_on(process.dispatcher)
+        run.choices = self.chooser.choices
+        if self.settings.heals_at == run.choices:
+            self.chooser.heal()
         if process.has_died or (not has_run and process.dies_at_the_end(self.crashes)):
-            del run.records[process.store.flushed :]
+            del run.records[process.store.safe :]
             run.crashes += 1
-            run.deviations.append(f"crashed with {process.store.flushed} records on disk")
+            run.deviations.append(f"crashed with {process.store.safe} records on disk")
             run.job_state = process.boot(self.crashes)
         elif not has_run:
             return False
@@ -171,6 +179,8 @@ class _Simulation:
 
     def _is_enough(self) -> bool:
         until = self.settings.until
+        if self.settings.stops_at is not None:
+            return self.shown.choices >= self.settings.stops_at
         if until is None:
             return False
         return self.shown.time >= until if isinstance(until, int | float) else until(self.shown)
@@ -203,7 +213,7 @@ class _Simulation:
             if not is_over and not (has_healed and (not self.chooser.holds or self.chooser.choices > HEALS_AFTER)):
                 return
             self.chooser.heal()
-            self.healed_at = self.shown.time
+            self.healed_at, self.heals_at = self.shown.time, self.shown.choices
         healed_at = self.healed_at
         self.awaited = [check for check in self.awaited if not check.look(self.shown, healed_at, is_over=is_over)]
 
@@ -225,8 +235,5 @@ class _Simulation:
     # Again
 
     def _replayed(self, **others: Any) -> SimulatedRun:
-        return replace(self.settings, **others).run()
-
-    def _check_replay(self) -> None:
-        """A run that failed is replayed at once: NondeterministicHandlerError if it goes otherwise."""
-        self.shown.check_replay()
+        options = {"stops_at": self.shown.choices, "heals_at": self.heals_at, **others}
+        return replace(self.settings, **options).run()
