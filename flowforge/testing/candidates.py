@@ -34,13 +34,12 @@ TIME = Candidate(-1, -1, ("timers",))
 """Let time pass until something is due."""
 
 
-def holdable_names(plan: FlowPlan, *, is_durable: bool) -> list[str]:
+def holdable_names(plan: FlowPlan) -> list[str]:
     """All that can be held in a run of that flow, what tells most first."""
     slots = [f"{routine.id}.{slot.name}" for routine in plan.routines for slot in routine.slots]
     routines = [routine.id for routine in plan.routines]
     commits = [f"commit of {name}" for name in routines]
-    log = ["log"] if is_durable else []
-    return [*slots, *commits, "supervisor", "timers", *log, "input", "loop", *routines]
+    return [*slots, *commits, "supervisor", "timers", "log", "input", "loop", *routines]
 
 
 def candidates(choices: Sequence[Choice]) -> Iterator[Candidate]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from flowforge.records import ErrorInfo, StepCommitted, StepFailed
 from flowforge.stores.codec_errors import UnencodableValueError
-from flowforge.stores.codec_walk import shorten
 from flowforge.structs import Struct
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["digest_of", "first_difference", "form_of", "told_difference"]
 
+_SHOWN = 80
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -59,8 +59,17 @@ def told_difference(index: int, one: Record | None, other: Record | None) -> tup
     for name in one.__struct_fields__:
         first, second = getattr(one, name), getattr(other, name)
         if first != second:
-            return where, f"{name} is {shorten(first)} in one and {shorten(second)} in the other"
+            return where, f"{name} is {_part(first, second)} in one and {_part(second, first)} in the other"
     return where, "the two are equal, but for what cannot be compared"
+
+
+def _part(value: Any, other: Any) -> str:
+    """The text of a value, or, of a long one, the part where it differs from the other's."""
+    text, others = repr(value), repr(other)
+    if len(text) <= _SHOWN:
+        return text
+    start = max(0, next((i for i, (a, b) in enumerate(zip(text, others, strict=False)) if a != b), 0) - _SHOWN // 2)
+    return f"{'...' if start else ''}{text[start : start + _SHOWN]}{'...' if start + _SHOWN < len(text) else ''}"
 
 
 def _values(record: Struct) -> list[Any]:

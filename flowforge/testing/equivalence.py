@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine.plan import plan_of
 from flowforge.stores.codec import Codec
 from flowforge.testing.inputs import Input, commands_of
-from flowforge.testing.outcomes import difference_of, outcome_of
+from flowforge.testing.outcomes import check_ignored, difference_of, outcome_of
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.schedule_strategies import random_schedule, schedules
 from flowforge.testing.simulation import simulate
@@ -40,6 +40,7 @@ def assert_confluent(
     the difference and the story, and what `simulate` raises.
     """
     codec = codec or Codec()
+    check_ignored(ignoring, plan_of(flow))
     given = commands_of(inputs, plan_of(flow), options.get("entry_routine_id"))
     expected = outcome_of(simulate(flow, given, codec=codec, **options), ignoring, codec)
 
@@ -74,12 +75,13 @@ def assert_crash_equivalent(
     Raises CrashEquivalenceError, and what `simulate` raises.
     """
     codec = codec or Codec()
+    check_ignored(ignoring, plan_of(flow))
     base = schedule or Schedule()
     given = commands_of(inputs, plan_of(flow), options.get("entry_routine_id"))
 
     def crashed(*points: int) -> SimulatedRun:
         tried = Schedule(base.hold, base.swap, points, base.fail)
-        return simulate(flow, given, schedule=tried, codec=codec, is_durable=True, **options)
+        return simulate(flow, given, schedule=tried, codec=codec, **{**options, "is_durable": True})
 
     undisturbed = crashed()
     expected = outcome_of(undisturbed, ignoring, codec)
@@ -108,6 +110,7 @@ def _search(flow: FlowGraph, check: Callable[[Schedule], None], examples: int) -
         max_examples=examples,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
         suppress_health_check=list(hypothesis.HealthCheck),
     )

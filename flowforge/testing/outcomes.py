@@ -7,16 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.codec_walk import shorten
+from flowforge.testing.simulation_errors import SimulationUseError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from flowforge._engine.plan import FlowPlan
     from flowforge.stores.codec import Codec
     from flowforge.testing.simulated_run import SimulatedRun
 
-__all__ = ["difference_of", "outcome_of"]
+__all__ = ["check_ignored", "difference_of", "outcome_of"]
 
 _Outcome = dict[str, Any]
+
+
+def check_ignored(ignoring: Collection[str], plan: FlowPlan) -> None:
+    """Raise SimulationUseError for a name that no outcome of the flow can have."""
+    if isinstance(ignoring, str):
+        raise SimulationUseError(f"What to ignore cannot be {ignoring!r}.", "Give a list of names.")
+    known = ["status", "shared_data", "shared_log", "dead_letters", *plan.by_id]
+    known += [source for routine in plan.routines for source in routine.sources.values()]
+    for name in ignoring:
+        if name not in known and not name.startswith("shared_data."):
+            raise SimulationUseError(f"There is nothing to ignore that is named {name!r}.", f"Give some of {known!r}.")
 
 
 def outcome_of(run: SimulatedRun, ignoring: Collection[str], codec: Codec) -> _Outcome:

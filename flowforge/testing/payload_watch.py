@@ -11,15 +11,15 @@ from flowforge.records import (
     MessagePosted,
     StepCommitted,
 )
+from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from flowforge.records import Record
-    from flowforge.stores.codec import Codec
 
-__all__ = ["Breach", "PayloadWatch"]
+__all__ = ["Breach", "PayloadWatch", "WatchedCodec"]
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -59,8 +59,16 @@ class PayloadWatch:
         self.breach: Breach | None = None
         """The first that was found."""
         self._codec = codec
+        self._emitted: dict[int, tuple[dict[str, Any], list[tuple[str, Any, bytes]]]] = {}
+        """The payloads of the steps that have not committed, by identity, and what they were."""
         self._messages: dict[int, _Watched] = {}
         self._outputs: list[_Watched] = []
+
+    def note_emission(self, payload: dict[str, Any]) -> None:
+        """Remember what a payload is at its emission."""
+        values = self._values(payload)
+        if values:
+            self._emitted[id(payload)] = payload, values
 
     def note(self, record: Record) -> None:
         """Watch what a record delivers, and look at what it consumes."""
@@ -70,9 +78,9 @@ class PayloadWatch:
                 self._look_at(record)
             self._watch(record.deliveries, step)
             for output in record.outputs:
-                values = self._values(output.payload)
-                if values:
-                    self._outputs.append(_Watched(output.name, step, values))
+                watched = self._watched(output.name, output.payload, step)
+                if watched is not None:
+                    self._outputs.append(watched)
         elif isinstance(record, MessagePosted | DeadLetterRequeued):
             deliveries = (record.delivery,) if isinstance(record, MessagePosted) else record.deliveries
             self._watch(deliveries, f"from outside (record {record.position})")
@@ -90,10 +98,20 @@ class PayloadWatch:
 
     def _watch(self, deliveries: Iterable[Delivery], emitted: str) -> None:
         for delivery in deliveries:
-            values = self._values(delivery.message.payload)
-            if values:
-                source = delivery.message.source or f"an input of {delivery.to.routine}.{delivery.to.slot}"
-                self._messages[delivery.message.id] = _Watched(source, emitted, values)
+            source = delivery.message.source or f"an input of {delivery.to.routine}.{delivery.to.slot}"
+            watched = self._watched(source, delivery.message.payload, emitted)
+            if watched is not None:
+                self._messages[delivery.message.id] = watched
+
+    def _watched(self, source: str, payload: dict[str, Any], emitted: str) -> _Watched | None:
+        known = self._emitted.pop(id(payload), None)
+        values = self._values(payload) if known is None else known[1]
+        if not values:
+            return None
+        watched = _Watched(source, emitted, values)
+        if known is not None:
+            self._compare(watched, "in that step, after its emit")
+        return watched
 
     def _values(self, payload: dict[str, Any]) -> list[tuple[str, Any, bytes]]:
         found = []
@@ -118,3 +136,36 @@ class PayloadWatch:
         key = watched.changed(self._codec)
         if key is not None:
             self.breach = Breach(f"The value {key!r} of a payload of {watched.source}", watched.emitted, during)
+
+
+class WatchedCodec(Codec):
+    """A codec that tells a watch of each payload that is emitted, and hands that on by reference."""
+
+    __slots__ = ("_codec", "_watch")
+
+    def __init__(self, codec: Codec, watch: PayloadWatch) -> None:
+        super().__init__()
+        self._codec = codec
+        self._watch = watch
+        self.types = codec.types
+
+    def register(self, cls: type) -> None:
+        self._codec.register(cls)
+
+    def encode(self, value: Any, *, path: str = "payload") -> bytes:
+        return self._codec.encode(value, path=path)
+
+    def decode(self, data: bytes) -> Any:
+        return self._codec.decode(data)
+
+    def check(self, value: Any, path: str = "payload") -> None:
+        self._codec.check(value, path)
+
+    def canonical(self, value: Any, path: str = "payload") -> bytes:
+        return self._codec.canonical(value, path)
+
+    def copy(self, value: Any, path: str = "payload") -> Any:
+        if path != "payload":
+            return self._codec.copy(value, path)
+        self._watch.note_emission(value)
+        return value

@@ -44,13 +44,13 @@ def schedules(
     except ImportError as err:
         remedy = "Install flowforge[testing], or use random_schedule(seed)."
         raise SimulationUseError("A strategy of schedules needs Hypothesis.", remedy) from err
-    names, routines = _names(flow, is_durable=crashes > 0)
+    names, routines = _names(flow)
     places = st.one_of(st.integers(0, 8), st.integers(0, 40), st.integers(0, 300))
 
     def few(kind: SearchStrategy[Any], most: int, unique_by: Callable[[Any], Any] | None = None) -> SearchStrategy[Any]:
         # Most defects need one deviation or two; what is found with many may shrink to none of these.
-        sizes = {most, min(most, 1), 0}
-        return st.one_of([st.lists(kind, max_size=size, unique_by=unique_by) for size in sorted(sizes)])
+        one = st.lists(kind, max_size=min(most, 1))
+        return one if most < 2 else one | st.lists(kind, min_size=1, max_size=most, unique_by=unique_by)
 
     def swapped(picks: SearchStrategy[int], most: int) -> SearchStrategy[Any]:
         return few(st.tuples(places, picks), most, _place)
@@ -78,7 +78,7 @@ def random_schedule(
 ) -> Schedule:
     """The schedule of a seed, with up to so many deviations of each kind; needs no Hypothesis, and does not shrink."""
     draw = random.Random(seed)
-    names, routines = _names(flow, is_durable=crashes > 0)
+    names, routines = _names(flow)
     picks = [(_number(draw), draw.randint(1, 4)) for _ in range(draw.randint(0, swaps))]
     times = [(_number(draw), -1) for _ in range(draw.randint(0, timers))]
     return Schedule(
@@ -110,8 +110,8 @@ def _with_gaps(picks: list[tuple[int, int]], times: list[tuple[int, int]]) -> li
     return swap
 
 
-def _names(flow: FlowGraph | None, *, is_durable: bool) -> tuple[list[Any], list[Any]]:
+def _names(flow: FlowGraph | None) -> tuple[list[Any], list[Any]]:
     if flow is None:
         return list(range(_NUMBERS)), list(range(_NUMBERS))
     plan = plan_of(flow)
-    return holdable_names(plan, is_durable=is_durable), [routine.id for routine in plan.routines]
+    return holdable_names(plan), [routine.id for routine in plan.routines]

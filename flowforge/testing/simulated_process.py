@@ -112,6 +112,9 @@ class SimulatedProcess:
         records = self.store.records(JOB_ID)
         if not records:
             state = runtime.exec(self._flow, job_id=JOB_ID, keep_alive=True)
+            assert state.live is not None, "a job that was started is live"
+            # So that the codec is asked about each payload when it is emitted.
+            state.live.is_isolated = True
         else:
             options = runtime.options
             data, view, was_running = recover(records, JOB_ID, options.max_history, options.max_outputs)

@@ -10,19 +10,22 @@ Guarantees:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.plan import plan_of
 from flowforge._engine.worker import Worker
+from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.testing.candidates import holdable_names
 from flowforge.testing.checks import Check, Eventually, Invariant
 from flowforge.testing.chooser import Chooser
 from flowforge.testing.inputs import Driver, Input, commands_of
 from flowforge.testing.outside_world import WorldWatch
-from flowforge.testing.payload_watch import Breach, PayloadWatch
+from flowforge.testing.payload_watch import Breach, PayloadWatch, WatchedCodec
 from flowforge.testing.run_observer import tell_observer
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulated_process import SimulatedProcess
@@ -30,6 +33,7 @@ from flowforge.testing.simulated_run import SimulatedRun
 from flowforge.testing.simulation_errors import (
     PayloadChangedError,
     SimulationLimitError,
+    SimulationUseError,
 )
 
 if TYPE_CHECKING:
@@ -67,18 +71,34 @@ def simulate(
     Raises what is wrong with the flow, the inputs or the schedule; InvariantError or NotReachedError of the `checks`;
     PayloadChangedError, OutsideWorldError, NondeterministicHandlerError, and SimulationLimitError.
     """
+    given = tuple(checks)
+    _check_edge(given)
     settings = _Settings(
         flow,
         commands_of(inputs, plan_of(flow), entry_routine_id),
         Schedule() if schedule is None else schedule,
         until=until,
-        checks=tuple(checks),
+        checks=given,
         max_choices=max_choices,
         is_durable=is_durable,
         is_closed_world=is_closed_world,
         codec=codec or Codec(),
     )
     return settings.run()
+
+
+def _check_edge(checks: tuple[object, ...]) -> None:
+    """Raise SimulationUseError for checks that are none, inside a handler, and on a thread whose event loop runs."""
+    for check in checks:
+        if not isinstance(check, Invariant | Eventually):
+            remedy = "Give invariant(predicate) or eventually(predicate, within=seconds)."
+            raise SimulationUseError(f"A check of a simulation cannot be {check!r}.", remedy)
+    if CURRENT_STEP.get() is not None:
+        raise SimulationUseError("A simulation cannot run inside a handler.", "Run it in a test.")
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        remedy = "Make the test a plain function, or call simulate by asyncio.to_thread."
+        raise SimulationUseError("A simulation cannot run on a thread whose event loop runs.", remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +135,18 @@ class _Simulation:
     def __init__(self, settings: _Settings) -> None:
         plan = plan_of(settings.flow)
         is_durable = settings.is_durable or bool(settings.schedule.crash)
-        names = holdable_names(plan, is_durable=is_durable)
+        names = holdable_names(plan)
         schedule = settings.schedule.resolved(names, [routine.id for routine in plan.routines])
         self.settings = settings = replace(settings, schedule=schedule, is_durable=is_durable)
         run = self.shown = SimulatedRun(settings.flow, schedule, settings.codec, self._replayed)
         run.deviations += [f"{name} held until nothing else could run" for name in schedule.hold]
         self.chooser = Chooser(schedule, run.deviations.append, names_all=settings.is_exact)
         self.driver = Driver(settings.commands, lambda: run.position, lambda *refused: run.refused.append(refused))
-        self.process = SimulatedProcess(settings.flow, settings.codec, self.driver, self._note, is_durable=is_durable)
+        self.watch = None if is_durable else PayloadWatch(settings.codec)
+        codec = settings.codec if self.watch is None else WatchedCodec(settings.codec, self.watch)
+        self.process = SimulatedProcess(settings.flow, codec, self.driver, self._note, is_durable=is_durable)
         run.clock = self.process.clock
         self.crashes = list(reversed(schedule.crash))
-        self.watch = None if is_durable else PayloadWatch(settings.codec)
         self.invariants = [check for check in settings.checks if isinstance(check, Invariant)]
         self.awaited = [check for check in settings.checks if isinstance(check, Eventually)]
         self.healed_at: float | None = None

@@ -82,7 +82,7 @@ class PayloadChangedError(_FoundError):
 
     def __init__(self, what: str, emitted: str, changed: str, run: SimulatedRun) -> None:
         remedy = "Emit a copy, or change a copy: what was emitted belongs to whoever receives it."
-        super().__init__(f"{what} was changed {changed}, after it had been committed {emitted}. {remedy}", run)
+        super().__init__(f"{what}, committed {emitted}, was changed {changed}. {remedy}", run)
         self.emitted = emitted
         self.changed = changed
 
