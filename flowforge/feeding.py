@@ -12,7 +12,7 @@ from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueue
 from flowforge.job_status import JobStatus
 from flowforge.option_checks import is_amount
 from flowforge.records import Destination
-from flowforge.runtime_checks import check_fits_handler
+from flowforge.runtime_checks import check_fits_handler, wait_until_safe
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def _wait_for_room(  # noqa: PLR0917 - as `feed` has them
             plan = live.plan.routine(routine)
             waiting_for = plan.slots[plan.entry_lane(slot)]
             raise SlotQueueFullError(f"{routine}.{waiting_for.name}", waiting_for.max_queue_length, timeout or 0.0)
+    wait_until_safe(live)
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:

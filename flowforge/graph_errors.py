@@ -9,6 +9,7 @@ __all__ = [
     "ConnectionTakenError",
     "FlowFileError",
     "FlowNameTakenError",
+    "FlowNotRegisteredError",
     "FlowValidationError",
     "ForbiddenClassError",
     "HandlerNotCallableError",
@@ -210,6 +211,17 @@ class ConnectionTakenError(FlowForgeError):
             f"The flow {flow_id!r} already has the connection {connection!r}. "
             f"Leave the second one out, or disconnect the first to change its param_mapping."
         )
+
+
+class FlowNotRegisteredError(FlowForgeError):
+    """A durable runtime does not know a flow by its id, so no later process could go on with its jobs."""
+
+    def __init__(self, flow_id: str) -> None:
+        super().__init__(
+            f"The flow {flow_id!r} is not registered, so a job of it could not go on after a restart. "
+            "Give it to the runtime: Runtime(store=..., flows=[flow]), or runtime.register(flow)."
+        )
+        self.flow_id = flow_id
 
 
 class FlowNameTakenError(FlowForgeError):

@@ -34,10 +34,10 @@ from flowforge.subscription import Subscription
 if TYPE_CHECKING:
     from actors.clock import Clock
     from actors.dispatcher import Dispatcher
-    from flowforge._engine.host import Log
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
     from flowforge.output_handler import OutputHandler
+    from flowforge.stores.store import Log
 
 __all__ = ["JobState"]
 

@@ -59,6 +59,14 @@ class JobTable:
             self._finished.pop(job.job_id, None)
             self._starting.add(job.job_id)
 
+    def add_resting(self, job: JobState) -> None:
+        """Know a job that was found in the store and does not run; nothing happens if its id is known."""
+        with self._lock:
+            if job.job_id not in self._jobs:
+                self._jobs[job.job_id] = job
+                if job.status in FINISHED:
+                    self._let_go_of_oldest(job)
+
     def release(self, job: JobState) -> None:
         """Give back the claim on a job that will not be started."""
         with self._lock:

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import contextvars
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from actors.pooled_dispatcher import PooledDispatcher
 from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
-from flowforge._engine.control import StillRunning, check_payload
+from flowforge._engine.control import StillRunning
 from flowforge._engine.halting import halt_all
-from flowforge._engine.host import Log
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
-from flowforge._engine.plan import FlowPlan, RoutinePlan, plan_of
+from flowforge._engine.plan import FlowPlan, plan_of
 from flowforge._engine.resuming import check_fit, reset_attempts
-from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
+from flowforge.durable_jobs import DurableJobs, how_to_resume, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
@@ -45,28 +44,33 @@ from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
-    begin_after_commit,
-    check_fits_handler,
+    begin_now_or_after_commit,
     check_only_resumed,
     check_outside_a_step,
+    checked_entry,
     checked_id,
     checked_options,
     checked_registry,
     checked_timeout,
     drain,
+    entries_of,
+    known_registry,
     registered_flow,
     state_reader,
+    wait_until_safe,
     warn_of_concurrency,
 )
 from flowforge.runtime_statistics import RuntimeStatistics, account_of
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
-from flowforge.stores.memory import MemoryLog
+from flowforge.stores.opening import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from actors.dispatcher import Dispatcher
+    from flowforge.stores.store import KnownJob, Log, Store
 
 __all__ = ["Runtime"]
 
@@ -93,7 +97,8 @@ class Runtime:
         options: RuntimeOptions | None = None,
         dispatcher: Dispatcher | None = None,
         codec: Codec | None = None,
-        log: Log | None = None,
+        store: Log | str | None = None,
+        flows: Iterable[FlowGraph] = (),
         drains_at_exit: bool = True,
     ) -> None:
         self.options = checked_options(thread_pool_size, options)
@@ -102,7 +107,8 @@ class Runtime:
         )
         self.codec = codec or Codec()
         self.registry = Registry()
-        self.log: Log = log or MemoryLog()
+        self.log: Log = opened(store, self.codec)
+        self._owns_log = isinstance(store, str)
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
@@ -113,6 +119,31 @@ class Runtime:
         # A bound method would keep every runtime alive until the process ends.
         me = weakref.ref(self)
         self._exit_call = run_at_exit(lambda: drain(me)) if drains_at_exit else None
+        self._durable: DurableJobs | None = None
+        if self.log.is_durable:
+            facts = self.codec, self.options, self.dispatcher.clock, known_registry(self._flows)
+            self._durable = DurableJobs(cast("Store", self.log), *facts)
+            self._durable.open(flows, self._take_recovered)
+
+    def _take_recovered(self, state: JobState, flow: FlowGraph, goes_on: bool) -> None:  # noqa: FBT001 - a callback's
+        if goes_on:
+            self._resume(state, flow)
+        else:
+            self._table.add_resting(state)
+
+    def register(self, flow: FlowGraph) -> None:
+        """Know a flow by its id, and go on with its unfinished jobs that are in the store.
+
+        RuntimeOptionError without a store, which has no use for it.
+        """
+        self._check_open("register a flow")
+        if self._durable is None:
+            raise RuntimeOptionError("flow", flow, "Only a runtime with a store registers flows; give it one.")
+        self._durable.register(flow, self._take_recovered)
+
+    def left_jobs(self) -> list[KnownJob]:
+        """The unfinished jobs in the store whose flows are not registered, oldest first."""
+        return [] if self._durable is None else list(self._durable.left.values())
 
     def _give_up_in_child(self) -> None:
         self._table.forget_lock()
@@ -153,15 +184,17 @@ class Runtime:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
             return self._resume(job_state, flow)
         self._check_open("start a job")
+        if self._durable is not None:
+            self._durable.check_known(flow)
+            known = None if job_id is None else self.get_job(job_id)
+            if known is not None and known.flow_id == flow.flow_id:
+                return known
         plan = plan_of(flow)
         is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
-        entries = [] if is_fed_by_posts else self._entries(plan, entry_routine_id, entry_slot)
-        where = f"the entry of the flow {flow.flow_id!r}"
-        payload = check_payload({} if entry_params is None else entry_params, where)
-        for entry, lane in entries:
-            check_fits_handler(entry, lane, payload)
+        entries = [] if is_fed_by_posts else entries_of(plan, entry_routine_id, entry_slot)
+        payload = checked_entry(plan, entries, entry_params)
         if plan.is_isolated or self.log.is_durable:
-            payload = self.codec.copy(payload, where)
+            payload = self.codec.copy(payload, "entry_params")
         limit = checked_timeout(flow.timeout if timeout is None else timeout)
         data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive, timeout=timeout)
         state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
@@ -177,6 +210,7 @@ class Runtime:
         except BaseException:
             self._table.release(state)
             raise
+        wait_until_safe(job)
         return state
 
     def resume_job(self, job: JobState | str) -> JobState:
@@ -192,11 +226,7 @@ class Runtime:
                 raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
             if state.status not in {JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED}:
                 raise JobFinishedError(state.job_id, state.status, "be resumed", "Start a new job.")
-            if flow is not None:
-                plan, timeout = plan_of(flow), flow.timeout if state.data.timeout is None else state.data.timeout
-            else:
-                assert state.live is not None, "a job that this runtime knows has run in it"
-                plan, timeout = state.live.plan, state.live.timeout
+            plan, timeout = how_to_resume(state, flow, self._durable)
             check_fit(state.data, plan)
             if state.status is JobStatus.FAILED:
                 reset_attempts(state.data)
@@ -227,16 +257,8 @@ class Runtime:
         return Job(self, plan, state.data, state.view, job_state=state, context=context, timeout=timeout)
 
     def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
-        step = CURRENT_STEP.get()
-        if not isinstance(step, Step) or not step.is_open:
-            self._begin_now(job, flow, deliveries)
-            return
-        begin_after_commit(
-            step,
-            job,
-            self.dispatcher,
-            begin=lambda: self._begin_now(job, flow, deliveries),
-            release=self._table.release,
+        begin_now_or_after_commit(
+            job, self.dispatcher, lambda: self._begin_now(job, flow, deliveries), self._table.release
         )
 
     def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
@@ -258,10 +280,6 @@ class Runtime:
             self._outputs.attach(job, state.output_handler)
         with job.lock:
             job.begin(deliveries)
-
-    def _entries(self, plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
-        chosen = plan.entries() if routine is None else [plan.routine(routine)]
-        return [(entry, entry.entry_lane(slot)) for entry in chosen]
 
     def _check_open(self, asked: str) -> None:
         self.check_process(asked)
@@ -295,9 +313,14 @@ class Runtime:
     # Looking
 
     def get_job(self, job_id: str) -> JobState | None:
-        """The job of that id; None if this runtime has none, or has let it go."""
+        """The job of that id; None if this runtime has none, or has let it go and has no store that kept it."""
         self.check_process("look up a job")
-        return self._table.get(job_id)
+        state = self._table.get(job_id)
+        if state is None and self._durable is not None:
+            state = self._durable.load(job_id)
+            if state is not None:
+                self._table.add_resting(state)
+        return state
 
     def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
         """The jobs that this runtime knows, oldest first, of one status or flow if given."""
@@ -343,12 +366,14 @@ class Runtime:
             self._exit_call.cancel()
         running = [job.live for job in self._table.all() if job.live is not None and not job.is_resting]
         for job in running:
-            control.close(job)
+            let_end(job)
         if wait:
             self.dispatcher.wait_for(self._table.idle, timeout)
         is_clean = halt_all(running, self.dispatcher, _GRACE)
         is_clean &= self._outputs.close(timeout if is_clean and wait else _GRACE)
         is_clean &= self.dispatcher.shutdown(timeout=timeout if is_clean and wait else _GRACE)
+        if self._owns_log:
+            cast("Store", self.log).close()
         return is_clean
 
     def _state(self, job: object) -> JobState:

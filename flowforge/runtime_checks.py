@@ -6,9 +6,11 @@ import uuid
 import weakref
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
+from flowforge._engine.step import Step
 from flowforge.binding import HandlerKind, check_parameters
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
@@ -23,21 +25,25 @@ if TYPE_CHECKING:
     from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
-    from flowforge._engine.step import Step
     from flowforge.job_state import JobState
+    from flowforge.stores.store import Store
 
 __all__ = [
-    "begin_after_commit",
+    "begin_now_or_after_commit",
     "check_fits_handler",
     "check_only_resumed",
     "check_outside_a_step",
+    "checked_entry",
     "checked_id",
     "checked_options",
     "checked_registry",
     "checked_timeout",
     "drain",
+    "entries_of",
+    "known_registry",
     "registered_flow",
     "state_reader",
+    "wait_until_safe",
     "warn_of_concurrency",
 ]
 
@@ -60,13 +66,25 @@ def checked_registry(registry: FlowRegistry | None) -> FlowRegistry | None:
     return registry
 
 
+def known_registry(registry: FlowRegistry | None) -> FlowRegistry:
+    """`registry`, or the default one."""
+    return FlowRegistry.get_instance() if registry is None else registry
+
+
+def wait_until_safe(run: Job) -> None:
+    """Return when all that a run has written is safe; at once inside a step, whose commit is not on disk either."""
+    if run.is_durable and CURRENT_STEP.get() is None:
+        store = cast("Store", run.log)
+        store.wait_until_safe(run.last_number)
+
+
 def registered_flow(registry: FlowRegistry | None, flow_or_name: object) -> FlowGraph:
     """The flow given, or the one of that name in `registry` or the default one."""
     if isinstance(flow_or_name, FlowGraph):
         return flow_or_name
     if not isinstance(flow_or_name, str):
         raise RuntimeOptionError("flow_or_name", flow_or_name, "Give a Flow, or the name of a registered one.")
-    return (FlowRegistry.get_instance() if registry is None else registry).get(flow_or_name)
+    return known_registry(registry).get(flow_or_name)
 
 
 def check_only_resumed(job_state: object, *others: object) -> None:
@@ -88,6 +106,20 @@ def check_fits_handler(plan: RoutinePlan, lane: int, payload: dict[str, Any]) ->
     missing = check_parameters(slot.shape, payload)
     if missing:
         raise PayloadMismatchError(f"{plan.id}.{slot.name}", slot.shape.parameters, missing, tuple(payload))
+
+
+def entries_of(plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
+    """The routines that a job enters, each with the lane it is entered by; EntryError or UnknownTargetError if none."""
+    chosen = plan.entries() if routine is None else [plan.routine(routine)]
+    return [(entry, entry.entry_lane(slot)) for entry in chosen]
+
+
+def checked_entry(plan: FlowPlan, entries: list[tuple[RoutinePlan, int]], params: object) -> dict[str, Any]:
+    """The payload for the entries; PayloadTypeError or PayloadMismatchError if they cannot take it."""
+    payload = check_payload({} if params is None else params, f"the entry of the flow {plan.flow_id!r}")
+    for entry, lane in entries:
+        check_fits_handler(entry, lane, payload)
+    return payload
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -142,15 +174,14 @@ def check_outside_a_step(what: str) -> None:
         raise WaitInStepError(what)
 
 
-def begin_after_commit(
-    step: Step,
-    job: Job,
-    dispatcher: Dispatcher,
-    *,
-    begin: Callable[[], None],
-    release: Callable[[JobState], None],
+def begin_now_or_after_commit(
+    job: Job, dispatcher: Dispatcher, begin: Callable[[], None], release: Callable[[JobState], None]
 ) -> None:
-    """Have a job that a step started begin when the step commits, and be released if it does not."""
+    """Have a job begin; one that a step starts, when the step commits, or be released if it does not."""
+    step = CURRENT_STEP.get()
+    if not isinstance(step, Step) or not step.is_open:
+        begin()
+        return
     state: Any = job.job_state
     started = Event()
     state.starting = (dispatcher, started)

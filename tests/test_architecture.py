@@ -18,15 +18,16 @@ EVERYTHING = (*PACKAGES, *TESTS, "examples", "docs", "benchmarks")
 # From bottom to top: a module imports from its own row and from the rows before it. The longest prefix
 # decides, so "flowforge" stands for the nouns. That `actors` knows no flows is a test of its own.
 LAYERS = (
+    ("actors",),
     ("flowforge.errors", "flowforge.records", "flowforge.structs"),
     ("flowforge.stores",),
-    ("actors",),
     ("flowforge",),
     ("flowforge._engine",),
     (
         "flowforge.async_waiting",
         "flowforge.at_rest",
         "flowforge.dead_letters",
+        "flowforge.durable_jobs",
         "flowforge.feeding",
         "flowforge.flow_registry",
         "flowforge.job_state",
@@ -56,7 +57,11 @@ DOORS = {
 
 # (module, library) of each import that stands in a function because its library is an optional extra.
 OPTIONAL_EXTRAS = frozenset(
-    {("flowforge.testing.equivalence", "hypothesis"), ("flowforge.testing.schedule_strategies", "hypothesis")}
+    {
+        ("flowforge.testing.equivalence", "hypothesis"),
+        ("flowforge.testing.pytest_plugin", "hypothesis"),
+        ("flowforge.testing.schedule_strategies", "hypothesis"),
+    }
 )
 
 MAX_MODULE_LINES = 400

@@ -7,9 +7,11 @@ simulator crashes, and the reading example of a store.
 from collections import deque
 from collections.abc import Callable
 
-from flowforge.records import Record
+from flowforge.errors import FlowForgeError
+from flowforge.records import JobMoved, JobStarted, Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.record_form import decode_record, encode_record
+from flowforge.stores.store import KnownJob
 
 __all__ = ["WINDOW", "MemoryLog", "MemoryStore"]
 
@@ -47,6 +49,7 @@ class MemoryStore:
     is_durable = True
 
     def __init__(self, codec: Codec, on_append: Callable[[], None], window: int = WINDOW) -> None:
+        self.failure: FlowForgeError | None = None
         self._codec = codec
         self._on_append = on_append
         self._window = window
@@ -102,6 +105,20 @@ class MemoryStore:
         """The safe records of a job, in order."""
         return [decode_record(data, owner, self._codec) for owner, data in self._flushed if owner == job]
 
-    def jobs(self) -> list[str]:
+    def jobs(self) -> list[KnownJob]:
         """The jobs that have safe records, oldest first."""
-        return list(dict.fromkeys(job for job, _ in self._flushed))
+        found: dict[str, KnownJob] = {}
+        for job, data in self._flushed:
+            record = decode_record(data, job, self._codec)
+            if isinstance(record, JobStarted):
+                found[job] = KnownJob(job, record.flow, "running", record.at)
+            elif isinstance(record, JobMoved):
+                found[job] = found[job]._replace(status=record.status, changed=record.at)
+        return list(found.values())
+
+    def wait_until_safe(self, number: int) -> None:
+        """Return at once: on a virtual clock nobody waits, and who must know asks `safe`."""
+
+    def close(self) -> None:
+        """Flush."""
+        self.flush()

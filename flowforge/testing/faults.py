@@ -83,10 +83,11 @@ class _SlowStream(Generator[Any, Any, Any]):
         self._worker = worker
 
     def send(self, value: Any) -> Any:
-        result = self._stream.send(value)
-        if self._worker.step is not None and self._worker.step.is_open:
-            time_out(self._worker, self._worker.step)
-        return result
+        try:
+            return self._stream.send(value)
+        finally:
+            if self._worker.step is not None and self._worker.step.is_open:
+                time_out(self._worker, self._worker.step)
 
     def throw(self, *error: Any) -> Any:
         return self._stream.throw(*error)

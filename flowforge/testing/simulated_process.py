@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from actors.dispatcher import Group, TurnLimits
 from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
-from flowforge._engine.recovery import recover
-from flowforge.job_state import JobState
 from flowforge.output_handler import InlineOutputPump
 from flowforge.runtime import Runtime
-from flowforge.stores.memory import MemoryStore
+from flowforge.stores.memory import MemoryLog, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flowforge.flow_graph import FlowGraph
+    from flowforge.job_state import JobState
     from flowforge.records import Record
     from flowforge.stores.codec import Codec
     from flowforge.testing.inputs import Driver
@@ -32,34 +31,29 @@ class _SimulatedRuntime(Runtime):
     make_pump = InlineOutputPump
 
 
-class _Log:
-    """A log that hands every record on, and keeps it in a store if it is durable."""
+class _Log(MemoryLog):
+    """A log that keeps nothing, and tells of each record."""
 
-    def __init__(self, note: Callable[[str, Record], None], store: MemoryStore | None) -> None:
-        self.is_durable = store is not None
+    def __init__(self, note: Callable[[str, Record], None]) -> None:
+        super().__init__()
         self._note = note
-        self._store = store
-
-    @property
-    def safe(self) -> int:
-        """The number of the last safe record."""
-        return 0 if self._store is None else self._store.safe
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the store's window is full."""
-        return self._store is not None and self._store.is_full
 
     def append(self, job: str, record: Record) -> int:
-        """Keep the next record of a job; called in the commit."""
-        number = 0 if self._store is None else self._store.append(job, record)
+        self._note(job, record)
+        return 0
+
+
+class _Store(MemoryStore):
+    """A store that tells of each record."""
+
+    def __init__(self, codec: Codec, on_append: Callable[[], None], note: Callable[[str, Record], None]) -> None:
+        super().__init__(codec, on_append)
+        self._note = note
+
+    def append(self, job: str, record: Record) -> int:
+        number = super().append(job, record)
         self._note(job, record)
         return number
-
-    def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
-        """Hand it on to the store."""
-        assert self._store is not None, "without a store there is nothing to wait for"
-        self._store.call_when_safe(number, callback)
 
 
 class _Flusher:
@@ -89,11 +83,11 @@ class SimulatedProcess:
     ) -> None:
         self.clock = ManualClock()
         self.has_died = False
-        self.store = MemoryStore(codec, self._ask_for_flush)
+        self.store = _Store(codec, self._ask_for_flush, note)
         self._flow = flow
         self._codec = codec
         self._driver = driver
-        self._log = _Log(note, self.store if is_durable else None)
+        self._log = self.store if is_durable else _Log(note)
         self._flusher = _Flusher(self._flush)
         self._crashes: list[int] = []
         self._left_behind: list[Runtime] = []
@@ -107,21 +101,14 @@ class SimulatedProcess:
         self._crashes = crashes
         dispatcher = self.dispatcher = SteppedDispatcher(self.clock)
         runtime = self._runtime = _SimulatedRuntime(
-            dispatcher=dispatcher, codec=self._codec, log=self._log, drains_at_exit=False
+            dispatcher=dispatcher, codec=self._codec, store=self._log, flows=[self._flow], drains_at_exit=False
         )
-        records = self.store.records(JOB_ID)
-        if not records:
+        state = runtime.get_job(JOB_ID)
+        if state is None:
             state = runtime.exec(self._flow, job_id=JOB_ID, keep_alive=True)
             assert state.live is not None, "a job that was started is live"
             # So that the codec is asked about each payload when it is emitted.
             state.live.is_isolated = True
-        else:
-            options = runtime.options
-            data, view, was_running = recover(records, JOB_ID, options.max_history, options.max_outputs)
-            state = JobState(data, view, self._codec)
-            state.clock, state.log = self.clock, self._log
-            if was_running:
-                runtime.exec(self._flow, job_state=state)
         self._driver.drive(
             state,
             self.store.safe,

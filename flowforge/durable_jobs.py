@@ -1,0 +1,118 @@
+"""The jobs that a runtime finds in its store: recovered when their flow is known, else left and listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowforge._engine import control
+from flowforge._engine.logs import about, logger
+from flowforge._engine.plan import FlowPlan, plan_of
+from flowforge._engine.recovery import recover
+from flowforge.errors import FlowForgeError
+from flowforge.graph_errors import FlowNotRegisteredError
+from flowforge.job_state import JobState
+from flowforge.job_status import FINISHED, JobStatus
+from flowforge.stores.store import KnownJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from actors.clock import Clock
+    from flowforge._engine.job import Job
+    from flowforge.flow_graph import FlowGraph
+    from flowforge.flow_registry import FlowRegistry
+    from flowforge.options import RuntimeOptions
+    from flowforge.stores.codec import Codec
+    from flowforge.stores.store import Store
+
+__all__ = ["SHUTDOWN", "DurableJobs", "how_to_resume", "let_end"]
+
+SHUTDOWN = "shutdown"
+"""The reason of a pause that the next start of the runtime ends."""
+
+
+class DurableJobs:
+    """What one runtime knows of its store; used by the threads that open and register."""
+
+    def __init__(
+        self, store: Store, codec: Codec, options: RuntimeOptions, clock: Clock, registry: FlowRegistry
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._codec = codec
+        self._options = options
+        self._clock = clock
+        self._flows: dict[str, FlowGraph] = {}
+        self.left: dict[str, KnownJob] = {}
+        """The unfinished jobs whose flows are not known, by id."""
+
+    def open(self, flows: Iterable[FlowGraph], take: Callable[[JobState, FlowGraph, bool], None]) -> None:
+        """Recover the unfinished jobs of these flows and of the registry's.
+
+        `take` gets each with its flow, and whether it is to go on at once.
+        """
+        self.left = {job.id: job for job in self._store.jobs() if JobStatus(job.status) not in FINISHED}
+        registered = {name: self._registry.get(name) for name in self._registry.list()}
+        for flow in (registered | {flow.flow_id: flow for flow in flows}).values():
+            self.register(flow, take)
+
+    def register(self, flow: FlowGraph, take: Callable[[JobState, FlowGraph, bool], None]) -> None:
+        """Know a flow from now on, and recover its jobs that were left; a job that does not fit is left, and logged."""
+        self._flows[flow.flow_id] = flow
+        for job in [job for job in self.left.values() if job.flow == flow.flow_id]:
+            state, goes_on = self._recovered(job.id)
+            try:
+                take(state, flow, goes_on)
+            except FlowForgeError:
+                # One job that does not fit must not keep the others from going on.
+                logger.exception("The job %r was left as it is, for it cannot go on.", job.id, extra=about(job.id))
+            else:
+                del self.left[job.id]
+
+    def flow(self, flow_id: str) -> FlowGraph | None:
+        """The flow of that id, if it is known."""
+        return self._flows.get(flow_id)
+
+    def check_known(self, flow: FlowGraph) -> None:
+        """Raise FlowNotRegisteredError for a flow that a later process could not find by its name."""
+        if self._flows.get(flow.flow_id) is flow:
+            return
+        if flow.flow_id not in self._registry.list() or self._registry.get(flow.flow_id) is not flow:
+            raise FlowNotRegisteredError(flow.flow_id)
+        self._flows[flow.flow_id] = flow
+
+    def load(self, job_id: str) -> JobState | None:
+        """A finished or left job, from its records; None if there is none of that id."""
+        records = self._store.records(job_id)
+        return self._recovered(job_id)[0] if records else None
+
+    def _recovered(self, job_id: str) -> tuple[JobState, bool]:
+        options = self._options
+        records = self._store.records(job_id)
+        data, view, was_running = recover(records, job_id, options.max_history, options.max_outputs)
+        state = JobState(data, view, self._codec)
+        state.clock, state.log = self._clock, self._store
+        was_shut_down = view.status is JobStatus.PAUSED and view.reason == SHUTDOWN
+        return state, was_running or was_shut_down
+
+
+def how_to_resume(
+    state: JobState, flow: FlowGraph | None, durable: DurableJobs | None
+) -> tuple[FlowPlan, float | None]:
+    """The plan and the timeout that a resting job goes on with: of `flow`, else of its last run, else of its store."""
+    if flow is None:
+        if state.live is not None:
+            return state.live.plan, state.live.timeout
+        assert durable is not None, "a job that has not run in this runtime came from its store"
+        flow = durable.flow(state.flow_id)
+        if flow is None:
+            raise FlowNotRegisteredError(state.flow_id)
+    return plan_of(flow), flow.timeout if state.data.timeout is None else state.data.timeout
+
+
+def let_end(run: Job) -> None:
+    """At a shutdown: a job in memory is closed and drained, a durable one is paused until the next start."""
+    if run.is_durable:
+        control.request_pause(run, SHUTDOWN, run.data.checkpoint)
+    else:
+        control.close(run)
