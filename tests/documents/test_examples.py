@@ -1,6 +1,7 @@
 """Each example is a whole program; run as its reader would, it prints what is stored beside it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-# Run in ways of their own: by a signal, or on whatever Python's library holds.
-APART = {"daemon", "stdlib_census", "census_plain"}
+# Run in ways of their own: by a signal, on whatever Python's library holds, or by pytest.
+APART = {"daemon", "stdlib_census", "census_plain", "test_your_flow"}
 
 
 def all_examples() -> list[str]:
@@ -79,7 +80,17 @@ def test_a_daemon_saves_at_sigterm_and_goes_on_when_restarted(repository: Path, 
 def test_each_stored_output_belongs_to_an_example(repository: Path) -> None:
     stored = {path.stem for path in (repository / "examples" / "expected").iterdir()}
 
-    assert stored == set(all_examples()) - {"stdlib_census", "census_plain"}
+    assert stored == set(all_examples()) - {"stdlib_census", "census_plain", "test_your_flow"}
+
+
+def test_tests_of_a_flow_pass_under_pytest(repository: Path, tmp_path: Path) -> None:
+    shutil.copy(repository / "examples" / "test_your_flow.py", tmp_path)
+    pytest_here = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", "."]
+
+    run = subprocess.run(pytest_here, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False)
+
+    assert (run.returncode, run.stderr) == (0, ""), run.stdout
+    assert "3 passed" in run.stdout
 
 
 @pytest.mark.parametrize("name", sorted(set(all_examples()) - {"stdlib_census"}))
