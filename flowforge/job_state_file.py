@@ -18,10 +18,10 @@ from flowforge.atomic_file import write_atomically
 from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobStateFileError, NoCursorError
-from flowforge.job_state_form import FORMAT, KIND, SavedJob, SavedLetter, SavedMessage
+from flowforge.job_state_form import FORMAT, KIND, SavedJob, SavedLetter, SavedMessage, SavedTimer
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
-from flowforge.records import ErrorInfo, Message, Output
+from flowforge.records import Delivery, Destination, ErrorInfo, Message, Output, Timer
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.json_form import from_json, to_json
@@ -76,6 +76,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
                 for (routine, slot), messages in data.pending.items()
             ],
             "retries": data.retries,
+            "timers": [_timer_tree(timer, keep) for timer in data.timers.values()],
             "shared_data": keep(data.shared, "shared_data"),
             "shared_log": keep(data.shared_log, "shared_log"),
             "shared_log_dropped": data.shared_log_dropped,
@@ -147,6 +148,8 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
     )
     for waiting in saved.pending:
         data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]
+    for timer in saved.timers:
+        data.timers[int(timer.id, 16)] = _timer_of(timer, codec)
     for letter in saved.dead_letters:
         data.dead_letters[letter.id] = _letter_of(letter, codec)
     return data
@@ -192,6 +195,26 @@ def _message_of(saved: SavedMessage, codec: Codec) -> Message:
     fields: dict[str, Any] = {name: getattr(saved, name) for name in _MESSAGE_FIELDS}
     fields |= {name: int(getattr(saved, name), 16) for name in _IDS}
     return Message(payload=_payload_of(saved.payload, codec), **fields)
+
+
+def _timer_tree(timer: Timer, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {"id": f"{timer.id:x}", "routine": timer.routine, "due": timer.due, "delay": timer.delay}
+    if timer.delivery is not None:
+        to = timer.delivery.to
+        tree |= {"to": [to.routine, to.slot], "message": _message_tree(timer.delivery.message, keep, to.slot)}
+    if timer.output is not None:
+        payload = keep(timer.output.payload, f"the output {timer.output.name!r}")
+        tree["output"] = {"at": timer.due, "routine": timer.routine, "name": timer.output.name, "payload": payload}
+    return tree
+
+
+def _timer_of(saved: SavedTimer, codec: Codec) -> Timer:
+    delivery = output = None
+    if saved.to is not None and saved.message is not None:
+        delivery = Delivery(Destination(*saved.to), _message_of(saved.message, codec))
+    if saved.output is not None:
+        output = Output(saved.output.name, _payload_of(saved.output.payload, codec))
+    return Timer(int(saved.id, 16), saved.routine, saved.due, saved.delay, delivery, output)
 
 
 def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[str, Any]:

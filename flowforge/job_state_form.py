@@ -16,6 +16,7 @@ __all__ = [
     "SavedOutput",
     "SavedRoutine",
     "SavedSlot",
+    "SavedTimer",
 ]
 
 FORMAT = 1
@@ -94,6 +95,18 @@ class SavedOutput(Struct, frozen=True):
     payload: Any
 
 
+class SavedTimer(Struct, frozen=True):
+    """What is to be emitted later: into a slot, or as an output."""
+
+    id: _Hex
+    routine: _Id
+    due: float
+    delay: Annotated[float, Meta(ge=0)]
+    to: tuple[str, str] | None = None
+    message: SavedMessage | None = None
+    output: SavedOutput | None = None
+
+
 class SavedJob(Struct, frozen=True):
     """All of a resting job."""
 
@@ -125,3 +138,4 @@ class SavedJob(Struct, frozen=True):
     outputs_dropped: _Count
     history: list[ExecutionRecord]
     history_dropped: _Count
+    timers: list[SavedTimer] = []  # noqa: RUF012 - the struct copies it

@@ -1,11 +1,20 @@
 """Checks of single options; each returns the value, or raises OptionError."""
 
 import math
+from datetime import datetime
 from typing import TypeGuard
 
 from flowforge.option_errors import OptionError
 
-__all__ = ["check_amount", "check_name", "check_share", "check_whole_number", "is_amount", "is_positive"]
+__all__ = [
+    "check_amount",
+    "check_name",
+    "check_share",
+    "check_whole_number",
+    "instant_of",
+    "is_amount",
+    "is_positive",
+]
 
 
 def check_whole_number(owner: str, option: str, value: object, *, least: int) -> int:
@@ -35,6 +44,15 @@ def check_name(owner: str, option: str, value: object) -> str:
     if isinstance(value, str) and value:
         return value
     raise OptionError(owner, option, value, "Give a text that is not empty.")
+
+
+def instant_of(owner: str, value: object) -> float:
+    """Seconds since the epoch, of a finite number of them or of an aware datetime."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.timestamp()
+    if _is_number(value) and math.isfinite(value):
+        return float(value)
+    raise OptionError(owner, "when", value, "Give a datetime with a time zone, or seconds since the epoch.")
 
 
 def is_positive(value: object) -> bool:

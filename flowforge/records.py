@@ -32,6 +32,8 @@ __all__ = [
     "SharedWritten",
     "StepCommitted",
     "StepFailed",
+    "Timer",
+    "TimerFired",
 ]
 
 RECORD_VERSION = 1
@@ -92,6 +94,20 @@ class Output(Struct, frozen=True):
     is_event: bool = True
 
 
+class Timer(Struct, frozen=True):
+    """A payload that an event is to send at some instant; exactly one of `delivery` and `output` is given."""
+
+    id: int
+    """The id of the message, or, for an output, the one that a message would have."""
+    routine: str
+    due: float
+    """Seconds since the epoch."""
+    delay: float
+    """Seconds from the commit to the instant; it never waits longer, whatever the clock is set to."""
+    delivery: Delivery | None = None
+    output: Output | None = None
+
+
 class SharedChange(Struct, frozen=True):
     """The value that a step left under one key of `shared_data`."""
 
@@ -148,6 +164,17 @@ class StepCommitted(Record, frozen=True, tag=True, kw_only=True):
     """Changes of the routine's own state, as the tracked containers report them."""
     shared: tuple[SharedChange, ...] = ()
     shared_log: tuple[Any, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    """What it emits later."""
+
+
+class TimerFired(Record, frozen=True, tag=True, kw_only=True):
+    """The instant of a timer has come: its message is on its way, or its output has left the job."""
+
+    timer: int
+    routine: str
+    deliveries: tuple[Delivery, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 class StepFailed(Record, frozen=True, tag=True, kw_only=True):

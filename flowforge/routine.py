@@ -7,13 +7,14 @@ import random
 import time
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flowforge.activation_policies import policy_from
 from flowforge.binding import Shapes, takes
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.event import Event
-from flowforge.option_checks import check_name, is_positive
+from flowforge.option_checks import check_amount, check_name, instant_of, is_positive
 from flowforge.routine_errors import (
     AttributeSetInStepError,
     DefinedInStepError,
@@ -152,12 +153,31 @@ class Routine(metaclass=_RoutineType):
 
         Raises OutsideStepError, ForeignStepError for another routine's event, UnknownEventError.
         """
+        self._own_step(event).emit(event, data)
+
+    def emit_after(self, seconds: float, event: str, /, **data: Any) -> None:
+        """Send `data` on `event` so many seconds after this step has committed; a job with a timer goes on until then.
+
+        It fires once, also if the job was paused or its process restarted: what is overdue then, at once. Raises as
+        `emit` does, and OptionError for what is no amount of seconds.
+        """
+        step = self._own_step(event)
+        delay = check_amount(f"emit_after of the routine {self._label!r}", "seconds", seconds)
+        step.emit_later(event, data, step.now() + delay, delay)
+
+    def emit_at(self, when: datetime | float, event: str, /, **data: Any) -> None:
+        """`emit_after` for an instant: an aware datetime, or seconds since the epoch; one that has passed is now."""
+        step = self._own_step(event)
+        due = instant_of(f"emit_at of the routine {self._label!r}", when)
+        step.emit_later(event, data, due, max(0.0, due - step.now()))
+
+    def _own_step(self, event: str) -> StepContext:
         step = CURRENT_STEP.get()
         if step is None or not step.is_open:
             raise OutsideStepError(f"The event {event!r}", self._label, _EMIT_REMEDY)
         if not step.owns(self):
             raise ForeignStepError(event, self._label, step.routine_id)
-        step.emit(event, data)
+        return step
 
     def send_output(self, output_type: str, /, **data: Any) -> None:
         """Hand `data` to the job's output handler and output log when this step commits."""

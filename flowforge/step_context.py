@@ -48,6 +48,10 @@ class StepContext(Protocol):
         """Buffer `payload` for all that `event` is connected to."""
         ...
 
+    def emit_later(self, event: str, payload: dict[str, Any], due: float, delay: float) -> None:
+        """Buffer `payload` for all that `event` is connected to, to be sent at `due`, in `delay` seconds."""
+        ...
+
     def send_output(self, name: str, payload: dict[str, Any]) -> None:
         """Buffer `payload` for the job's output handler."""
         ...

@@ -79,7 +79,7 @@ def _order_later(job: Job, worker: Worker, due: float) -> None:
     worker.retry_due = due
     worker.retries += 1
     order = RetryDue(job.epoch, worker.retries)
-    job.call_later(worker, max(0.0, due - job.clock.now()), lambda: worker.order(order))
+    job.call_later(max(0.0, due - job.clock.now()), lambda: worker.order(order))
 
 
 def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:

@@ -24,6 +24,7 @@ from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
 from flowforge._engine.failures import wait_for_retry
+from flowforge._engine.later import set_timers
 from flowforge._engine.orders import StartUp
 from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
 from flowforge._engine.routine_actor import RoutineActor
@@ -173,6 +174,7 @@ class Job:
         for (routine, slot), messages in pending.items():
             self.deliver([Delivery(Destination(routine, slot), message) for message in messages], 0)
         self.deliver(deliveries or (), self.last_number)
+        set_timers(self, tuple(self.data.timers.values()))
         for routine, due in self.data.retries.items():
             wait_for_retry(self, self.workers[self.plan.by_id[routine].index], due)
         self.data.retries = {}
@@ -204,7 +206,7 @@ class Job:
         step.seal(at)
         work, deliveries = step.work, step.deliveries
         messages = work.messages
-        if deliveries:
+        if deliveries or step.timers:
             # Before what it consumes goes: at no moment is nothing in flight.
             self.in_flight += len(deliveries)
         if step.is_final:
@@ -235,8 +237,11 @@ class Job:
                 state=state,
                 shared=shared,
                 shared_log=() if step.shared_log is None else tuple(step.shared_log),
+                timers=tuple(step.timers),
             )
         )
+        if step.timers:
+            set_timers(self, step.timers)
         if deliveries:
             put_when_safe(self, deliveries, number)
         elif not self.in_flight:
@@ -329,7 +334,7 @@ class Job:
             else:
                 decide_at_rest(self)
 
-    def call_later(self, worker: Worker, delay: float, action: Callable[[], None]) -> None:
+    def call_later(self, delay: float, action: Callable[[], None]) -> None:
         """Do `action` with the lock held after `delay` seconds, unless the run is over by then."""
 
         def act() -> None:

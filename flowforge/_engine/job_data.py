@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowforge._engine.logs import about, logger
-from flowforge.records import ErrorInfo, Message, MessageGivenUp
+from flowforge.records import ErrorInfo, Message, MessageGivenUp, Timer
 
 __all__ = ["DeadLetter", "JobData", "letter_of"]
 
@@ -73,6 +73,8 @@ class JobData:
     """What waits in each (routine, slot) while the job is at rest."""
     retries: dict[str, float] = field(default_factory=dict)
     """When the next attempt of a routine is due, in seconds since the epoch."""
+    timers: dict[int, Timer] = field(default_factory=dict)
+    """What is to be emitted later, by id."""
     lacks_cursor: list[str] = field(default_factory=list)
     """Routines whose generator cannot be called again."""
     shared: dict[str, Any] = field(default_factory=dict)

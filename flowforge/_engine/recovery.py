@@ -28,6 +28,7 @@ from flowforge.records import (
     SharedWritten,
     StepCommitted,
     StepFailed,
+    TimerFired,
 )
 from flowforge.structs import replace
 
@@ -74,12 +75,15 @@ class _Fold:
         self.status = JobStatus.PENDING
         self.began_at = self.at = 0.0
 
-    def apply(self, record: Record) -> None:  # noqa: C901 - a table of records, a line or two for each
+    def apply(self, record: Record) -> None:
         data = self.data
         data.position, data.epoch = record.position, record.epoch
         match record:
             case StepCommitted():
                 self._step_committed(record)
+            case TimerFired():
+                del data.timers[record.timer]
+                self._deliver(record.deliveries)
             case StepFailed():
                 self.unanswered[record.routine, record.replica] = record.messages
                 self.retries.pop(record.messages[0].id, None)
@@ -97,6 +101,21 @@ class _Fold:
             case MessagePosted():
                 data.entries += 1
                 self._deliver((record.delivery,))
+            case JobStarted():
+                data.flow_id, data.timeout = record.flow, record.timeout
+                data.is_kept_alive = record.is_kept_alive
+                data.entries = len(record.deliveries)
+                self.status, self.began_at = JobStatus.RUNNING, record.at
+                self._deliver(record.deliveries)
+            case JobMoved():
+                self._job_moved(record)
+            case _:
+                self._apply_rare(record)
+        self.at = record.at
+
+    def _apply_rare(self, record: Record) -> None:
+        data = self.data
+        match record:
             case SharedWritten():
                 self._share(record.shared)
                 data.extend_log(record.shared_log, self.max_log)
@@ -105,17 +124,8 @@ class _Fold:
                 self._deliver(record.deliveries)
             case DeadLetterPurged():
                 del data.dead_letters[record.letter]
-            case JobStarted():
-                data.flow_id, data.timeout = record.flow, record.timeout
-                data.is_kept_alive = record.is_kept_alive
-                data.entries = len(record.deliveries)
-                self.status, self.began_at = JobStatus.RUNNING, record.at
-                self._deliver(record.deliveries)
             case JobClosed():
                 data.is_kept_alive = False
-            case JobMoved():
-                self._job_moved(record)
-        self.at = record.at
 
     def interrupt(self) -> None:
         """The log ends while the job runs."""
@@ -136,13 +146,15 @@ class _Fold:
         else:
             first = record.messages[0]
             self.retries.pop(first.id, None)
-            progress = first.progress + len(record.deliveries) + 1
+            progress = first.progress + len(record.deliveries) + len(record.timers) + 1
             messages = tuple(replace(message, attempt=0, progress=progress) for message in record.messages)
             self._count(record.routine, messages)
             has_emitted = any(d.message.source for d in record.deliveries) or any(o.is_event for o in record.outputs)
+            has_emitted = has_emitted or bool(record.timers)
             if has_emitted and not record.state:
                 self.lacks_cursor[first.id] = record.routine
         self._deliver(record.deliveries)
+        self.data.timers.update({timer.id: timer for timer in record.timers})
         self._share(record.shared)
         self.data.extend_log(record.shared_log, self.max_log)
 

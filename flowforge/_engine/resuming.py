@@ -21,6 +21,11 @@ def check_fit(data: JobData, plan: FlowPlan) -> None:
             raise WrongStateError(
                 data.job_id, f"messages wait in the slot {routine}.{slot}, which the flow does not have"
             )
+    for timer in data.timers.values():
+        to = None if timer.delivery is None else timer.delivery.to
+        if to is not None and (to.routine not in plan.by_id or to.slot not in plan.by_id[to.routine].lanes):
+            missing = f"a timer is set for the slot {to.routine}.{to.slot}, which the flow does not have"
+            raise WrongStateError(data.job_id, missing)
     for routine in data.retries:
         if routine not in plan.by_id:
             raise WrongStateError(

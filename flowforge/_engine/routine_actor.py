@@ -157,7 +157,7 @@ class RoutineActor(Worker):
     def _plan_check(self, delay: float | None) -> None:
         if delay is not None and not self.is_check_pending:
             self.is_check_pending = True
-            self.job.call_later(self, delay, self._check)
+            self.job.call_later(delay, self._check)
 
     def _check(self) -> None:
         self.is_check_pending = False

@@ -10,7 +10,7 @@ from flowforge._engine.message_ids import child_id, posted_id
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.tracked_plain import detach, plain_copy
 from flowforge.graph_errors import UnknownEventError
-from flowforge.records import Delivery, Destination, Message, Output
+from flowforge.records import Delivery, Destination, Message, Output, Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,8 @@ class Step:
     outputs: list[Output] | None = None
     shared: SharedBuffer | None = None
     shared_log: list[Any] | None = None
+    delays: dict[int, tuple[float, float]] | None = None
+    """The instant and the delay of those emissions that are for later, by their place among all."""
     posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
     after_commit: Sequence[tuple[Callable[[], object], Callable[[], object] | None]] = ()
     _calls = 0
@@ -52,6 +54,7 @@ class Step:
         self.index = work.messages[0].progress
         self.emissions: list[tuple[Target | None, str, dict[str, Any]]] = []
         self.deliveries: list[Delivery] = []
+        self.timers: list[Timer] = []
 
     # What a handler reaches through its routine
 
@@ -104,6 +107,15 @@ class Step:
             else:
                 self.emissions.append((target, event, self._isolated(dict(payload) if number else payload)))
 
+    def emit_later(self, event: str, payload: dict[str, Any], due: float, delay: float) -> None:
+        """Buffer an emission that takes place at an instant."""
+        start = len(self.emissions)
+        self.emit(event, payload)
+        if self.delays is None:
+            self.delays = {}
+        for place in range(start, len(self.emissions)):
+            self.delays[place] = due, delay
+
     def _isolated(self, payload: dict[str, Any]) -> dict[str, Any]:
         job = self.worker.job
         return job.codec.copy(payload, "payload") if job.is_isolated else payload
@@ -147,7 +159,7 @@ class Step:
         job, plan, parent = self.worker.job, self.worker.plan, self.work.messages[0]
         parent_id, trace, index = parent.id, parent.trace, self.index
         correlation = parent.correlation or parent_id
-        for target, event, payload in self.emissions:
+        for target, event, payload in self.emissions if self.delays is None else self._immediate():
             source = plan.sources[event]
             if target is None:
                 if self.outputs is None:
@@ -158,9 +170,25 @@ class Step:
             number = child_id(parent_id, index)
             message = Message(number, job.id, source, payload, at, correlation, parent_id, 0, 0, trace)
             self.deliveries.append(Delivery(target.destination, message))
+        for place, (due, delay) in (self.delays or {}).items():
+            target, event, payload = self.emissions[place]
+            index += 1
+            number = child_id(parent_id, index)
+            if target is None:
+                later = Timer(number, plan.id, due, delay, None, Output(plan.sources[event], payload))
+            else:
+                source = plan.sources[event]
+                message = Message(number, job.id, source, payload, at, correlation, parent_id, 0, 0, trace)
+                later = Timer(number, plan.id, due, delay, Delivery(target.destination, message))
+            self.timers.append(later)
         for to, payload, key in self.posts or ():
             index += 1
             number = child_id(parent_id, index) if key is None else posted_id(job.id, key)
             message = Message(number, job.id, "", payload, at, correlation, parent_id, 0, 0, trace, key)
             self.deliveries.append(Delivery(to, message))
         self.index = index + 1
+
+    def _immediate(self) -> list[tuple[Target | None, str, dict[str, Any]]]:
+        """What is emitted at the commit itself."""
+        later = self.delays or {}
+        return [emission for place, emission in enumerate(self.emissions) if place not in later]

@@ -142,6 +142,6 @@ class JobSupervisor(MailboxActor):
         order = Restart(report.info, report.epoch)
         record_restart(job, worker, report.info)
         if delay:
-            job.call_later(worker, delay, lambda: worker.order(order))
+            job.call_later(delay, lambda: worker.order(order))
         else:
             worker.order(order)

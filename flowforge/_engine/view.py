@@ -31,6 +31,7 @@ from flowforge.records import (
     Record,
     StepCommitted,
     StepFailed,
+    TimerFired,
 )
 
 __all__ = ["JobView", "RoutineStatus"]
@@ -188,6 +189,9 @@ class JobView:
             routine.status = {"skip": "skipped", "continue": "error_continued"}.get(record.strategy, routine.status)
         elif isinstance(record, MessageMerged):
             apply(self._tree(record.routine, -1), record.state)
+        elif isinstance(record, TimerFired):
+            for output in record.outputs:
+                self._keep_output(record, output)
         elif isinstance(record, JobMoved):
             self._job_moved(record)
         elif isinstance(record, JobStarted):
@@ -203,7 +207,7 @@ class JobView:
         for output in record.outputs:
             self._keep_output(record, output)
 
-    def _keep_output(self, record: StepCommitted, output: Output) -> None:
+    def _keep_output(self, record: StepCommitted | TimerFired, output: Output) -> None:
         if output.is_event:
             kept = self.outputs.setdefault(output.name, [])
             if len(kept) < self.max_outputs:

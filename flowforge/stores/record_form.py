@@ -19,6 +19,7 @@ from flowforge.records import (
     Output,
     Record,
     SharedChange,
+    Timer,
 )
 from flowforge.stores.codec_errors import DecodeError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
@@ -100,6 +101,22 @@ class _Writer:
     def deliveries(self, deliveries: Iterable[Delivery]) -> _Parts:
         return [self.delivery(delivery) for delivery in deliveries]
 
+    def timers(self, timers: Iterable[Timer]) -> _Parts:
+        return [
+            [
+                timer.id.to_bytes(16),
+                timer.routine,
+                timer.due,
+                timer.delay,
+                self.deliveries(() if timer.delivery is None else (timer.delivery,)),
+                self.outputs(() if timer.output is None else (timer.output,)),
+            ]
+            for timer in timers
+        ]
+
+    def timer(self, number: int) -> bytes:
+        return number.to_bytes(16)
+
     def outputs(self, outputs: Iterable[Output]) -> _Parts:
         return [[output.name, self.codec.encode(output.payload), output.is_event] for output in outputs]
 
@@ -146,6 +163,24 @@ class _Reader:
 
     def deliveries(self, parts: _Parts) -> tuple[Delivery, ...]:
         return tuple([self.delivery(part) for part in parts])
+
+    def timers(self, parts: _Parts) -> tuple[Timer, ...]:
+        return tuple(
+            [
+                Timer(
+                    int.from_bytes(number),
+                    routine,
+                    due,
+                    delay,
+                    *(self.deliveries(deliveries) or (None,)),
+                    *(self.outputs(outputs) or (None,)),
+                )
+                for number, routine, due, delay, deliveries, outputs in parts
+            ]
+        )
+
+    def timer(self, data: bytes) -> int:
+        return int.from_bytes(data)
 
     def outputs(self, parts: _Parts) -> tuple[Output, ...]:
         return tuple([Output(name, self.codec.decode(payload), is_event) for name, payload, is_event in parts])

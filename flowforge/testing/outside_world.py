@@ -245,7 +245,7 @@ def _python_functions() -> dict[str, list[tuple[CodeType, object, _Watched]]]:
 _TIME: Final = "Use self.now(), which is the simulation's clock and in production the real one."
 _CHANCE: Final = "Draw from self.random, which gives the same numbers to every attempt at a step."
 _UUID: Final = "Use uuid.UUID(int=self.random.getrandbits(128)), or self.idempotency_key()."
-_SLEEP: Final = "Use an async def handler with asyncio.sleep, or an ErrorHandler that retries after a delay."
+_SLEEP: Final = "Use self.emit_after, an async def handler with asyncio.sleep, or an ErrorHandler that retries later."
 _THREAD: Final = "Use an async def handler, or replicas of the routine by set_concurrency."
 _WORLD: Final = "Give the routine a client from outside, so that a simulation can hand it a stand-in."
 

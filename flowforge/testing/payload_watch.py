@@ -10,6 +10,7 @@ from flowforge.records import (
     MessageGivenUp,
     MessagePosted,
     StepCommitted,
+    TimerFired,
 )
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
@@ -81,7 +82,7 @@ class PayloadWatch:
                 watched = self._watched(output.name, output.payload, step)
                 if watched is not None:
                     self._outputs.append(watched)
-        elif isinstance(record, MessagePosted | DeadLetterRequeued):
+        elif isinstance(record, MessagePosted | DeadLetterRequeued | TimerFired):
             deliveries = (record.delivery,) if isinstance(record, MessagePosted) else record.deliveries
             self._watch(deliveries, f"from outside (record {record.position})")
         elif isinstance(record, MessageGivenUp):

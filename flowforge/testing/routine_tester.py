@@ -24,6 +24,7 @@ from flowforge.records import (
     RoutineRestarted,
     StepCommitted,
     StepFailed,
+    TimerFired,
 )
 from flowforge.runtime import Runtime
 from flowforge.runtime_checks import check_outside_a_step
@@ -71,7 +72,9 @@ class RoutineOutcome:
         return [(out.name, dict(out.payload)) for out in self._sent() if not out.is_event]
 
     def _sent(self) -> list[Output]:
-        return [out for record in self.records if isinstance(record, StepCommitted) for out in record.outputs]
+        return [
+            out for record in self.records if isinstance(record, StepCommitted | TimerFired) for out in record.outputs
+        ]
 
     @property
     def errors(self) -> list[ErrorInfo]:
