@@ -19,7 +19,13 @@ from flowforge.execution_tracker import ExecutionTracker, FlowStatistics, Routin
 from flowforge.flow import Flow
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import FlowValidationError, ForbiddenClassError, PayloadMismatchError
-from flowforge.job_errors import JobFinishedError, JobStateFileError, NoCursorError, SlotQueueFullError
+from flowforge.job_errors import (
+    JobFinishedError,
+    JobStateFileError,
+    NoCursorError,
+    SlotQueueFullError,
+    StepTimeoutError,
+)
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
@@ -86,5 +92,6 @@ __all__ = [
     "NoCursorError",
     "PayloadMismatchError",
     "SlotQueueFullError",
+    "StepTimeoutError",
     "UnencodableValueError",
 ]

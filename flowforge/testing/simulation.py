@@ -167,6 +167,7 @@ class _Simulation:
                         raise SimulationLimitError(settings.max_choices, run)
                 if self.awaited and not self._is_enough():
                     self._look_ahead(is_over=True)
+                self._look_at_the_end()
         except AssertionError:
             # A run that failed is replayed at once.
             run.check_replay()
@@ -227,6 +228,13 @@ class _Simulation:
                 check.look(run)
             if self.awaited:
                 self._look_ahead(is_over=False)
+
+    def _look_at_the_end(self) -> None:
+        """What nobody has received can have been changed too."""
+        if self.watch is not None:
+            self.watch.look("later")
+            if self.watch.breach is not None:
+                self._report(self.watch.breach)
 
     def _look_ahead(self, *, is_over: bool) -> None:
         if self.healed_at is None:

@@ -95,7 +95,7 @@ def test_the_error_says_what_was_called_where_and_what_to_use() -> None:
         ("random.randint(1, 6)", r"Draw from self\.random, which gives the same numbers to every attempt at a step\."),
         ("os.urandom(4)", r"Draw from self\.random, which gives the same numbers to every attempt at a step\."),
         ("uuid.uuid4()", r"Use uuid\.UUID\(int=self\.random\.getrandbits\(128\)\), or self\.idempotency_key\(\)\."),
-        ("time.sleep(0)", r"Use an async def handler with asyncio\.sleep, or an ErrorHandler that retries"),
+        ("time.sleep(0)", r"Use self\.emit_after, an async def handler with asyncio\.sleep, or an ErrorHandler"),
         ("threading.Thread().start()", r"Use an async def handler, or replicas of the routine by set_concurrency\."),
         ("socket.getaddrinfo('127.0.0.1', 80)", r"Give the routine a client from outside, so that a simulation can"),
     ],
