@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from flowforge.testing.checks import reachable
-from flowforge.testing.outside_world import OutsideWorldError
 from flowforge.testing.run_observer import observe_runs
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.schedule_text import ScheduleTextError, schedule_from
@@ -170,11 +169,9 @@ def _told_replay(run: SimulatedRun, error: BaseException | None) -> str:
         run.check_replay()
     except NondeterministicHandlerError as err:
         return f"Nondeterministic: {_first_line(err)}"
-    except OutsideWorldError as err:
-        return f"Nondeterministic: {err}"
     except Exception as err:  # noqa: BLE001 - whatever it is, a report is where it belongs
         if type(err) is not type(error):
-            return f"Replayed at once, it raised {type(err).__name__}: {_first_line(err)}"
+            return f"Nondeterministic: replayed at once, it raised {type(err).__name__}: {_first_line(err)}"
     return "Replayed at once, it went the same way."
 
 
