@@ -13,7 +13,6 @@ Guarantees:
 import contextvars
 import functools
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -30,6 +29,7 @@ from actors.errors import (
 )
 from actors.process_life import ExitCall, run_at_exit, run_in_forked_child
 from actors.statistics import DispatcherStatistics
+from actors.threads import SYSTEM_THREADS, Threads
 from actors.timers import PendingTimer, TimerThread
 from actors.turn_context import is_inside_turn
 from actors.worker_pool import WorkerPool
@@ -43,7 +43,8 @@ EXIT_SECONDS = 10.0
 class PooledDispatcher:
     """A `Dispatcher` with at most `size` worker threads; it may be used from any thread.
 
-    With `drains_at_exit=False` its owner sees to the shutdown at the end of the process.
+    With `drains_at_exit=False` its owner sees to the shutdown at the end of the process. Workers and timers are
+    made of `threads`; coroutines run on a real one.
     """
 
     def __init__(
@@ -54,17 +55,20 @@ class PooledDispatcher:
         name: str = "flowforge",
         clock: Clock | None = None,
         drains_at_exit: bool = True,
+        threads: Threads = SYSTEM_THREADS,
     ) -> None:
         if size < 1:
             raise DispatcherOptionError("size", size, "Give the most worker threads it may have, 1 or more.")
         self.name = name
         self._clock = SystemClock() if clock is None else clock
-        self._timers = TimerThread(self._clock, name, self._before_start)
+        self._timers = TimerThread(self._clock, name, self._before_start, threads=threads)
         self._loop = AsyncLoop(name, self._clock, self._timers.call_later, self._before_start)
-        self._pool = WorkerPool(size, TurnLimits() if limits is None else limits, name, self._before_start)
+        limits = TurnLimits() if limits is None else limits
+        self._pool = WorkerPool(size, limits, name, self._before_start, threads=threads)
+        self._now = threads.perf_counter
         self._drains_at_exit = drains_at_exit
         self._exit_call: ExitCall | None = None
-        self._life_lock = threading.RLock()
+        self._life_lock = threads.rlock()
         self._has_started = False
         self._is_forked = False
         self._refusal: Callable[[], ActorError] | None = None
@@ -125,10 +129,10 @@ class PooledDispatcher:
         self._check_not_forked()
         if is_inside_turn():
             raise WaitInsideTurnError("the end of its dispatcher")
-        deadline = None if timeout is None else time.perf_counter() + timeout
+        deadline = None if timeout is None else self._now() + timeout
 
         def remaining() -> float | None:
-            return None if deadline is None else max(0.0, deadline - time.perf_counter())
+            return None if deadline is None else max(0.0, deadline - self._now())
 
         self._pool.stop()
         self._timers.stop()

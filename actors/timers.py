@@ -14,11 +14,11 @@ Guarantees:
 import heapq
 import logging
 import math
-import threading
 from collections.abc import Callable
 
 from actors.clock import Clock
 from actors.errors import ActorError
+from actors.threads import LONGEST_WAIT, SYSTEM_THREADS, Thread, Threads
 from actors.turn_context import TURN_DEPTH
 
 __all__ = ["COMPACTION_MINIMUM", "PendingTimer", "TimerHeap", "TimerThread"]
@@ -60,8 +60,8 @@ class TimerHeap:
 
     __slots__ = ("_added", "_cancelled", "_entries", "lock")
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, threads: Threads = SYSTEM_THREADS) -> None:
+        self.lock = threads.rlock()
         self._entries: list[tuple[float, int, PendingTimer]] = []
         self._added = 0
         self._cancelled = 0
@@ -130,13 +130,16 @@ class TimerHeap:
 class TimerThread:
     """Makes the calls of a heap on a daemon thread of its own."""
 
-    def __init__(self, clock: Clock, name: str, before_start: Callable[[], None]) -> None:
-        self.heap = TimerHeap()
-        self.thread: threading.Thread | None = None
+    def __init__(
+        self, clock: Clock, name: str, before_start: Callable[[], None], *, threads: Threads = SYSTEM_THREADS
+    ) -> None:
+        self.heap = TimerHeap(threads)
+        self.thread: Thread | None = None
+        self._threads = threads
         self._clock = clock
         self._name = name
         self._before_start = before_start
-        self._condition = threading.Condition(self.heap.lock)
+        self._condition = self._threads.condition(self.heap.lock)
         self._sleeps_until = -math.inf
         self._is_stopping = False
         self._refusal: Callable[[], ActorError] | None = None
@@ -175,14 +178,14 @@ class TimerThread:
 
     def reset_after_fork(self, refusal: Callable[[], ActorError]) -> None:
         """Make the copy in a forked child, which has no thread, refuse all without waiting for a lock."""
-        self.heap.lock = threading.RLock()
-        self._condition = threading.Condition(self.heap.lock)
+        self.heap.lock = self._threads.rlock()
+        self._condition = self._threads.condition(self.heap.lock)
         self._is_stopping = True
         self._refusal = refusal
 
     def _start_thread(self) -> None:
         self._before_start()
-        thread = threading.Thread(target=self._run, name=f"{self._name}-timers", daemon=True)
+        thread = self._threads.thread(self._run, f"{self._name}-timers")
         thread.start()
         self.thread = thread
 
@@ -206,5 +209,5 @@ class TimerThread:
                     return timer.take()
                 due = self.heap.next_due()
                 self._sleeps_until = math.inf if due is None else due
-                self._condition.wait(None if due is None else min(due - now, threading.TIMEOUT_MAX))
+                self._condition.wait(None if due is None else min(due - now, LONGEST_WAIT))
             return None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from actors.dispatcher import Dispatcher, Group, TurnLimits
+from actors.errors import DispatcherClosedError
 from actors.mailbox import Lane, Mailbox
 from actors.pooled_dispatcher import PooledDispatcher
 
@@ -117,6 +118,27 @@ def test_no_wake_up_is_lost_without_the_lazy_waking(dispatcher: PooledDispatcher
 
     race_submits_with_parking(dispatcher, 5_000)
     tell_from_many_threads(dispatcher, threads=4, messages=1_000)
+
+
+def test_a_shutdown_amid_submits_ends_and_runs_nothing_twice() -> None:
+    for _ in range(200):
+        dispatcher = PooledDispatcher(4)
+        counters = [Counter(dispatcher, 1_000_000, Group()) for _ in range(2)]
+
+        def tell(counter: Counter) -> None:
+            try:
+                for number in range(500):
+                    counter.tell(number)
+            except DispatcherClosedError:
+                pass
+
+        tellers = [threading.Thread(target=tell, args=(counter,)) for counter in counters]
+        for teller in tellers:
+            teller.start()
+        assert dispatcher.shutdown(timeout=PATIENCE)
+        for teller in tellers:
+            teller.join(PATIENCE)
+        assert [counter.turns_at_once for counter in counters] == [0, 0]
 
 
 def test_light_and_blocking_turns_mixed_all_come_to_their_end(dispatcher: PooledDispatcher) -> None:
