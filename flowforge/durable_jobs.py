@@ -81,6 +81,10 @@ class DurableJobs:
             raise FlowNotRegisteredError(flow.flow_id)
         self._flows[flow.flow_id] = flow
 
+    def known_jobs(self) -> list[KnownJob]:
+        """All jobs in the store, oldest first."""
+        return self._store.jobs()
+
     def load(self, job_id: str) -> JobState | None:
         """A finished or left job, from its records; None if there is none of that id."""
         records = self._store.records(job_id)

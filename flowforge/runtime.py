@@ -18,7 +18,6 @@ from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
-from flowforge._engine.control import StillRunning
 from flowforge._engine.halting import halt_all
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
@@ -29,12 +28,11 @@ from flowforge.durable_jobs import DurableJobs, how_to_resume, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
+from flowforge.job_directory import JobDirectory
 from flowforge.job_errors import (
     JobFinishedError,
     RuntimeClosedError,
-    RuntimeForkedError,
     RuntimeOptionError,
-    UnknownJobError,
 )
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
@@ -60,7 +58,6 @@ from flowforge.runtime_checks import (
     wait_until_safe,
     warn_of_concurrency,
 )
-from flowforge.runtime_statistics import RuntimeStatistics, account_of
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.stores.opening import opened
@@ -70,7 +67,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from actors.dispatcher import Dispatcher
-    from flowforge.stores.store import KnownJob, Log, Store
+    from flowforge.stores.store import Log, Store
 
 __all__ = ["Runtime"]
 
@@ -79,7 +76,7 @@ __all__ = ["Runtime"]
 _GRACE = 1.0
 
 
-class Runtime:
+class Runtime(JobDirectory):
     """Where jobs live: create one, `exec` flows on it, and shut it down, or use it in a `with` block.
 
     Every method may be called from any thread; those that wait may not be called inside handlers. A handler may call
@@ -114,12 +111,10 @@ class Runtime:
         self._table = JobTable(self.options.max_finished_jobs)
         self._outputs = OutputPumps(self.make_pump)
         self._is_closed = False
-        self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
         # A bound method would keep every runtime alive until the process ends.
         me = weakref.ref(self)
         self._exit_call = run_at_exit(lambda: drain(me)) if drains_at_exit else None
-        self._durable: DurableJobs | None = None
         if self.log.is_durable:
             facts = self.codec, self.options, self.dispatcher.clock, known_registry(self._flows)
             self._durable = DurableJobs(cast("Store", self.log), *facts)
@@ -140,10 +135,6 @@ class Runtime:
         if self._durable is None:
             raise RuntimeOptionError("flow", flow, "Only a runtime with a store registers flows; give it one.")
         self._durable.register(flow, self._take_recovered)
-
-    def left_jobs(self) -> list[KnownJob]:
-        """The unfinished jobs in the store whose flows are not registered, oldest first."""
-        return [] if self._durable is None else list(self._durable.left.values())
 
     def _give_up_in_child(self) -> None:
         self._table.forget_lock()
@@ -286,11 +277,6 @@ class Runtime:
         if self._is_closed:
             raise RuntimeClosedError(asked)
 
-    def check_process(self, asked: str) -> None:
-        """Raise RuntimeForkedError in a child of the process that this runtime belongs to."""
-        if self._is_forked:
-            raise RuntimeForkedError(asked)
-
     # Feeding
 
     def post(
@@ -310,46 +296,7 @@ class Runtime:
         """
         feed(self._state(job), routine, slot, payload, key, timeout)
 
-    # Looking
-
-    def get_job(self, job_id: str) -> JobState | None:
-        """The job of that id; None if this runtime has none, or has let it go and has no store that kept it."""
-        self.check_process("look up a job")
-        state = self._table.get(job_id)
-        if state is None and self._durable is not None:
-            state = self._durable.load(job_id)
-            if state is not None:
-                self._table.add_resting(state)
-        return state
-
-    def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
-        """The jobs that this runtime knows, oldest first, of one status or flow if given."""
-        self.check_process("list jobs")
-        if status is not None and status not in set(JobStatus):
-            raise RuntimeOptionError("status", status, f"Give one of {[known.value for known in JobStatus]!r}.")
-        return [job for job in self._table.all() if status in {None, job.status} and flow_id in {None, job.flow_id}]
-
-    def statistics(self) -> RuntimeStatistics:
-        """A frozen account of what it holds."""
-        return account_of(self.list_jobs(), self.dispatcher)
-
-    # Steering
-
-    def cancel_job(self, job: JobState | str, reason: str = "") -> list[StillRunning]:
-        """End a job for good; returns its steps that still run, whose effects will be refused."""
-        return self._state(job).cancel(reason)
-
-    def pause_job(
-        self, job: JobState | str, reason: str = "", checkpoint: Any = None, timeout: float | None = None
-    ) -> list[StillRunning]:
-        """Pause a job as `JobState.pause` does; returns its steps that still run."""
-        return self._state(job).pause(reason, checkpoint, timeout)
-
-    def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
-        """Wait until every job rests; False after `timeout` seconds."""
-        check_outside_a_step("all jobs")
-        self.check_process("wait for jobs")
-        return self.dispatcher.wait_for(self._table.idle, timeout)
+    # Ending
 
     def shutdown(self, wait: bool = True, timeout: float | None = None) -> bool:  # noqa: FBT001, FBT002 - the issue's signature
         """Take no more jobs, close those that are kept alive, and wait for all to rest; then end the threads.
@@ -375,13 +322,6 @@ class Runtime:
         if self._owns_log:
             cast("Store", self.log).close()
         return is_clean
-
-    def _state(self, job: object) -> JobState:
-        job_id = job.job_id if isinstance(job, JobState) else job
-        state = self.get_job(job_id) if isinstance(job_id, str) else None
-        if state is None or (isinstance(job, JobState) and state is not job):
-            raise UnknownJobError(job_id)
-        return state
 
     # For its jobs
 

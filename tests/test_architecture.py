@@ -30,6 +30,7 @@ LAYERS = (
         "flowforge.durable_jobs",
         "flowforge.feeding",
         "flowforge.flow_registry",
+        "flowforge.job_directory",
         "flowforge.job_state",
         "flowforge.job_state_file",
         "flowforge.job_state_form",

@@ -1,0 +1,129 @@
+"""The jobs of one runtime: looked up, listed, steered, and what they have given up on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
+from flowforge.job_state import JobState
+from flowforge.job_status import JobStatus
+from flowforge.runtime_checks import check_outside_a_step
+from flowforge.runtime_statistics import RuntimeStatistics, account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.dispatcher import Dispatcher
+    from flowforge._engine.control import StillRunning
+    from flowforge._engine.job_data import DeadLetter
+    from flowforge.durable_jobs import DurableJobs
+    from flowforge.job_table import JobTable
+    from flowforge.stores.store import KnownJob
+
+__all__ = ["JobDirectory"]
+
+
+class JobDirectory:
+    """The side of a runtime that needs no flow; every method may be called from any thread."""
+
+    dispatcher: Dispatcher
+    _table: JobTable
+    _durable: DurableJobs | None = None
+    _is_forked = False
+
+    # Looking
+
+    def check_process(self, asked: str) -> None:
+        """Raise RuntimeForkedError in a child of the process that this runtime belongs to."""
+        if self._is_forked:
+            raise RuntimeForkedError(asked)
+
+    def get_job(self, job_id: str) -> JobState | None:
+        """The job of that id; None if this runtime has none, or has let it go and has no store that kept it."""
+        self.check_process("look up a job")
+        state = self._table.get(job_id)
+        if state is None and self._durable is not None:
+            state = self._durable.load(job_id)
+            if state is not None:
+                self._table.add_resting(state)
+        return state
+
+    def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
+        """The jobs that this runtime knows, oldest first, of one status or flow if given."""
+        self.check_process("list jobs")
+        if status is not None and status not in set(JobStatus):
+            raise RuntimeOptionError("status", status, f"Give one of {[known.value for known in JobStatus]!r}.")
+        return [job for job in self._table.all() if status in {None, job.status} and flow_id in {None, job.flow_id}]
+
+    def left_jobs(self) -> list[KnownJob]:
+        """The unfinished jobs in the store whose flows are not registered, oldest first."""
+        return [] if self._durable is None else list(self._durable.left.values())
+
+    def statistics(self) -> RuntimeStatistics:
+        """A frozen account of what it holds."""
+        return account_of(self.list_jobs(), self.dispatcher)
+
+    # Steering
+
+    def cancel_job(self, job: JobState | str, reason: str = "") -> list[StillRunning]:
+        """End a job for good; returns its steps that still run, whose effects will be refused."""
+        return self._state(job).cancel(reason)
+
+    def pause_job(
+        self, job: JobState | str, reason: str = "", checkpoint: Any = None, timeout: float | None = None
+    ) -> list[StillRunning]:
+        """Pause a job as `JobState.pause` does; returns its steps that still run."""
+        return self._state(job).pause(reason, checkpoint, timeout)
+
+    def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
+        """Wait until every job rests; False after `timeout` seconds."""
+        check_outside_a_step("all jobs")
+        self.check_process("wait for jobs")
+        return self.dispatcher.wait_for(self._table.idle, timeout)
+
+    # Dead letters
+
+    def dead_letters(self, flow_id: str | None = None, job_id: str | None = None) -> list[DeadLetter]:
+        """The dead letters of all jobs, or of one flow or job, the oldest job first; finished jobs included.
+
+        With a store, jobs that this runtime has not looked at yet are read from it.
+        """
+        self.check_process("list dead letters")
+        return [letter for job in self._chosen(flow_id, job_id) for letter in job.dead_letters]
+
+    def requeue_dead_letter(self, letter_id: str) -> None:
+        """Give a dead letter another try, as `JobState.requeue_dead_letter` does; DeadLetterNotFoundError."""
+        self._owner_of(letter_id).requeue_dead_letter(letter_id)
+
+    def purge_dead_letters(self, flow_id: str | None = None, job_id: str | None = None) -> int:
+        """Throw the dead letters away that `dead_letters` would list; how many there were."""
+        letters = [(job, letter) for job in self._chosen(flow_id, job_id) for letter in job.dead_letters]
+        for job, letter in letters:
+            job.purge_dead_letter(letter.id)
+        return len(letters)
+
+    def _owner_of(self, letter_id: str) -> JobState:
+        job_id, mark, _ = letter_id.rpartition("-dl")
+        job = self.get_job(job_id) if mark else None
+        if job is None:
+            raise DeadLetterNotFoundError(letter_id, job_id)
+        return job
+
+    def _chosen(self, flow_id: str | None, job_id: str | None) -> Iterator[JobState]:
+        if job_id is not None:
+            chosen = [self._state(job_id)]
+        else:
+            known = [] if self._durable is None else self._durable.known_jobs()
+            found = [self.get_job(job.id) for job in known if flow_id in {None, job.flow}]
+            jobs = {job.job_id: job for job in found if job is not None} | {j.job_id: j for j in self._table.all()}
+            chosen = list(jobs.values())
+        for job in chosen:
+            if flow_id in {None, job.flow_id}:
+                yield job
+
+    def _state(self, job: object) -> JobState:
+        job_id = job.job_id if isinstance(job, JobState) else job
+        state = self.get_job(job_id) if isinstance(job_id, str) else None
+        if state is None or (isinstance(job, JobState) and state is not job):
+            raise UnknownJobError(job_id)
+        return state
