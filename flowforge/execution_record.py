@@ -8,7 +8,7 @@ from flowforge.records import Message, MessageGivenUp, Record, StepCommitted, St
 
 __all__ = ["ExecutionRecord", "execution_records"]
 
-_GIVEN_UP = {"skip": "skipped", "continue": "continued", "unmatched": "unmatched"}
+_GIVEN_UP = {"skip": "skipped", "continue": "continued", "unmatched": "unmatched", "poison": "poisonous"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ExecutionRecord:
     """Seconds since the epoch."""
     duration: float
     outcome: str
-    """`completed`, `yielded` or `failed`; of a dead letter `skipped`, `continued` or `unmatched`."""
+    """`completed`, `yielded` or `failed`; of a dead letter `skipped`, `continued`, `unmatched` or `poisonous`."""
     attempt: int = 1
     """1 for the first attempt at the message."""
     error: str | None = None

@@ -24,6 +24,7 @@ __all__ = [
     "MessageGivenUp",
     "MessageMerged",
     "MessagePosted",
+    "MessageSuspected",
     "Output",
     "Record",
     "RetryScheduled",
@@ -209,7 +210,7 @@ class MessageGivenUp(Record, frozen=True, tag=True, kw_only=True):
     """The slot of each message."""
     messages: tuple[Message, ...]
     strategy: str
-    """`skip`, `continue` or `unmatched`."""
+    """`skip`, `continue`, `unmatched`, or `poison` for what the process died of."""
     error: ErrorInfo | None
     is_repeatable: bool = True
     """False for a generator that left no cursor."""
@@ -228,6 +229,15 @@ class MessageMerged(Record, frozen=True, tag=True, kw_only=True):
     message: Message
     """With the merged payload."""
     state: tuple[Any, ...]
+
+
+class MessageSuspected(Record, frozen=True, tag=True, kw_only=True):
+    """The process has died again and again before anything else was done: this message is to be handled alone now."""
+
+    routine: str
+    slot: str
+    suspect: int
+    """The id of the message."""
 
 
 class MessagePosted(Record, frozen=True, tag=True, kw_only=True):

@@ -26,6 +26,7 @@ from flowforge._engine.crew import Crew
 from flowforge._engine.failures import wait_for_retry
 from flowforge._engine.later import set_timers
 from flowforge._engine.orders import StartUp
+from flowforge._engine.poison import release_pending
 from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
 from flowforge._engine.routine_actor import RoutineActor
 from flowforge._engine.supervisor import JobSupervisor
@@ -33,7 +34,6 @@ from flowforge.job_errors import NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     Delivery,
-    Destination,
     ErrorInfo,
     JobMoved,
     JobStarted,
@@ -101,6 +101,8 @@ class Job:
         self.timers = 0
         self.unsafe: deque[tuple[int, Delivery]] = deque()
         """What was delivered by records that are not safe yet: it comes into its slots when they are."""
+        self.held_back: deque[Delivery] = deque()
+        """What is handled one message at a time, after the process has died too often."""
         self.stalled: list[Worker] = []
         """Workers that start no step until the log has room."""
         self.last_number = 0
@@ -170,9 +172,7 @@ class Job:
             self.registry.register(worker.actor_ref)
             if not worker.is_started:
                 worker.order(StartUp())
-        pending, self.data.pending = self.data.pending, {}
-        for (routine, slot), messages in pending.items():
-            self.deliver([Delivery(Destination(routine, slot), message) for message in messages], 0)
+        release_pending(self)
         self.deliver(deliveries or (), self.last_number)
         set_timers(self, tuple(self.data.timers.values()))
         for routine, due in self.data.retries.items():

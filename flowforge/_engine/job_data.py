@@ -22,7 +22,7 @@ class DeadLetter:
     """The slot of each message."""
     messages: tuple[Message, ...]
     strategy: str
-    """`skip`, `continue`, or `unmatched` for what a join could not match."""
+    """`skip`, `continue`, `unmatched` for what a join could not match, or `poison` for what the process died of."""
     error: ErrorInfo | None
     at: float
     is_repeatable: bool = True
@@ -83,6 +83,10 @@ class JobData:
     """How many entries the shared log has let go, the oldest first."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     letters: int = 0
+    starts: int = 0
+    """How often a run was begun since anything was done, as far as a log tells."""
+    suspect: tuple[str, int] | None = None
+    """The routine and the id of the message that the process died of, while it was handled alone."""
     is_kept_alive: bool = False
     checkpoint: Any = None
     timeout: float | None = None

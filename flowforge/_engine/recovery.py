@@ -24,6 +24,7 @@ from flowforge.records import (
     MessageGivenUp,
     MessageMerged,
     MessagePosted,
+    MessageSuspected,
     RetryScheduled,
     SharedWritten,
     StepCommitted,
@@ -78,6 +79,8 @@ class _Fold:
     def apply(self, record: Record) -> None:
         data = self.data
         data.position, data.epoch = record.position, record.epoch
+        if isinstance(record, StepCommitted | StepFailed | MessageGivenUp):
+            data.starts, data.suspect = 0, None
         match record:
             case StepCommitted():
                 self._step_committed(record)
@@ -106,6 +109,7 @@ class _Fold:
                 data.is_kept_alive = record.is_kept_alive
                 data.entries = len(record.deliveries)
                 self.status, self.began_at = JobStatus.RUNNING, record.at
+                data.starts = 1
                 self._deliver(record.deliveries)
             case JobMoved():
                 self._job_moved(record)
@@ -116,6 +120,8 @@ class _Fold:
     def _apply_rare(self, record: Record) -> None:
         data = self.data
         match record:
+            case MessageSuspected():
+                data.suspect = record.routine, record.suspect
             case SharedWritten():
                 self._share(record.shared)
                 data.extend_log(record.shared_log, self.max_log)
@@ -162,6 +168,7 @@ class _Fold:
         data, before = self.data, self.status
         self.status = JobStatus(record.status)
         if self.status is not JobStatus.RUNNING:
+            data.starts, data.suspect = 0, None
             data.elapsed = record.elapsed
             for (routine, _), messages in self.unanswered.items():
                 self._count(routine, messages)
@@ -169,6 +176,7 @@ class _Fold:
             if self.status is JobStatus.PAUSED:
                 data.checkpoint = record.checkpoint
             return
+        data.starts += 1
         if before is JobStatus.RUNNING:
             # It went on after a crash, which took the answers to what had failed with it.
             self.interrupt()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flowforge._engine.bounds import raise_a_bound
 from flowforge._engine.orders import Drain, StopDown
+from flowforge._engine.poison import put_next_suspect
 from flowforge.job_status import JobStatus
 from flowforge.records import ErrorInfo, JobMoved
 
@@ -29,7 +30,7 @@ def decide_at_rest(job: Job) -> None:
         finish(job, JobStatus.PAUSED, job.pause_reason)
     elif not job.in_flight:
         job.complete_if_done()
-    elif job.unsafe or job.stalled:
+    elif job.unsafe or job.stalled or put_next_suspect(job):
         return
     elif not raise_a_bound(job) and not job.timers and not job.data.is_kept_alive:
         _drain_one(job)
@@ -72,8 +73,9 @@ def finish(
     data.elapsed += job.clock.monotonic() - job.started_at
     for worker in job.workers:
         worker.store_pending(data)
-    for _, delivery in job.unsafe:
+    for delivery in (*job.held_back, *(delivery for _, delivery in job.unsafe)):
         data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
+    job.held_back.clear()
     job.unsafe.clear()
     job.append(
         JobMoved(

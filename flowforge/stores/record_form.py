@@ -117,6 +117,8 @@ class _Writer:
     def timer(self, number: int) -> bytes:
         return number.to_bytes(16)
 
+    suspect = timer
+
     def outputs(self, outputs: Iterable[Output]) -> _Parts:
         return [[output.name, self.codec.encode(output.payload), output.is_event] for output in outputs]
 
@@ -181,6 +183,8 @@ class _Reader:
 
     def timer(self, data: bytes) -> int:
         return int.from_bytes(data)
+
+    suspect = timer
 
     def outputs(self, parts: _Parts) -> tuple[Output, ...]:
         return tuple([Output(name, self.codec.decode(payload), is_event) for name, payload, is_event in parts])
