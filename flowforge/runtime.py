@@ -174,6 +174,44 @@ class Runtime(JobDirectory):
         if job_state is not None:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
             return self._resume(job_state, flow)
+        state = self._start(
+            flow, entry_routine_id, entry_params, entry_slot, job_id=job_id, keep_alive=keep_alive, timeout=timeout
+        )
+        if state.live is not None:
+            wait_until_safe(state.live)
+        return state
+
+    def exec_many(
+        self,
+        flow_or_name: FlowGraph | str,
+        entry_params: Iterable[dict[str, Any]],
+        *,
+        entry_routine_id: str | None = None,
+        entry_slot: str | None = None,
+        timeout: float | None = None,
+    ) -> list[JobState]:
+        """`exec` for each of these parameters; with a store it waits for the disk once, not for each."""
+        flow = registered_flow(self._flows, flow_or_name)
+        states = [
+            self._start(flow, entry_routine_id, params, entry_slot, job_id=None, keep_alive=False, timeout=timeout)
+            for params in entry_params
+        ]
+        for state in reversed(states):
+            if state.live is not None:
+                wait_until_safe(state.live)
+        return states
+
+    def _start(
+        self,
+        flow: FlowGraph,
+        entry_routine_id: str | None,
+        entry_params: dict[str, Any] | None,
+        entry_slot: str | None,
+        *,
+        job_id: str | None,
+        keep_alive: bool,
+        timeout: float | None,
+    ) -> JobState:
         self._check_open("start a job")
         if self._durable is not None:
             self._durable.check_known(flow)
@@ -201,7 +239,6 @@ class Runtime(JobDirectory):
         except BaseException:
             self._table.release(state)
             raise
-        wait_until_safe(job)
         return state
 
     def resume_job(self, job: JobState | str) -> JobState:
