@@ -6,6 +6,7 @@ declared pure gets it at once. Without a durable log nothing waits.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,25 @@ if TYPE_CHECKING:
 
     from flowforge._engine.job import Job
     from flowforge._engine.worker import Worker
-    from flowforge.records import Delivery
+    from flowforge.records import Delivery, Destination
 
-__all__ = ["put_when_safe", "stall"]
+__all__ = ["Barrier", "put_when_safe", "stall", "wait_for"]
+
+
+class Barrier:
+    """What one run of a job keeps waiting; guarded by the job's lock."""
+
+    __slots__ = ("held_back", "held_slots", "stalled", "unsafe")
+
+    def __init__(self) -> None:
+        self.unsafe: deque[tuple[int, Delivery]] = deque()
+        """What was delivered by records that are not safe yet: it comes into its slots when they are."""
+        self.stalled: list[Worker] = []
+        """Workers that start no step until the log has room."""
+        self.held_back: deque[Delivery] = deque()
+        """What is handled one message at a time, after the process has died too often."""
+        self.held_slots: dict[Destination, int] = {}
+        """How much of that there is for each slot."""
 
 
 def put_when_safe(job: Job, deliveries: Sequence[Delivery], number: int) -> None:
@@ -26,18 +43,27 @@ def put_when_safe(job: Job, deliveries: Sequence[Delivery], number: int) -> None
             job.put(delivery)
         return
     for delivery in deliveries:
-        if job.plan.by_id[delivery.to.routine].template.is_pure:
+        if delivery.to in job.barrier.held_slots:
+            # It goes behind what waits in front of the same slot to be handled alone.
+            job.barrier.held_back.append(delivery)
+            job.barrier.held_slots[delivery.to] += 1
+        elif job.plan.by_id[delivery.to.routine].template.is_pure:
             job.put(delivery)
-            continue
-        if not job.unsafe:
-            job.log.call_when_safe(number, partial(_note_safe, job))
-        job.unsafe.append((number, delivery))
+        else:
+            wait_for(job, delivery, number)
+
+
+def wait_for(job: Job, delivery: Delivery, number: int) -> None:
+    """Put a message into its slot once the record of that number is safe; with the job's lock held."""
+    if not job.barrier.unsafe:
+        job.log.call_when_safe(number, partial(_note_safe, job))
+    job.barrier.unsafe.append((number, delivery))
 
 
 def stall(job: Job, worker: Worker) -> None:
     """Let a worker start no step until the log has room; with the job's lock held."""
-    job.stalled.append(worker)
-    if len(job.stalled) == 1:
+    job.barrier.stalled.append(worker)
+    if len(job.barrier.stalled) == 1:
         job.log.call_when_safe(job.log.safe + 1, partial(_note_room, job))
 
 
@@ -46,17 +72,17 @@ def _note_safe(job: Job) -> None:
         if job.is_over:
             return
         job.busy += 1
-        while job.unsafe and job.unsafe[0][0] <= job.log.safe:
-            job.put(job.unsafe.popleft()[1])
-        if job.unsafe:
-            job.log.call_when_safe(job.unsafe[0][0], partial(_note_safe, job))
+        while job.barrier.unsafe and job.barrier.unsafe[0][0] <= job.log.safe:
+            job.put(job.barrier.unsafe.popleft()[1])
+        if job.barrier.unsafe:
+            job.log.call_when_safe(job.barrier.unsafe[0][0], partial(_note_safe, job))
         job.note_idle()
 
 
 def _note_room(job: Job) -> None:
     with job.lock:
         job.busy += 1
-        stalled, job.stalled = job.stalled, []
+        stalled, job.barrier.stalled = job.barrier.stalled, []
         for worker in stalled:
             if worker.mailbox.wake():
                 job.wake(worker)

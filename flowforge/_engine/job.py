@@ -13,13 +13,12 @@ Guarantees:
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import Group
 from actors.errors import DispatcherClosedError
 from actors.supervision import RestartBudget
-from flowforge._engine.barrier import put_when_safe
+from flowforge._engine.barrier import Barrier, put_when_safe
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
@@ -99,13 +98,10 @@ class Job:
         self.in_flight = 0
         self.busy = 0
         self.timers = 0
-        self.unsafe: deque[tuple[int, Delivery]] = deque()
-        """What was delivered by records that are not safe yet: it comes into its slots when they are."""
-        self.held_back: deque[Delivery] = deque()
-        """What is handled one message at a time, after the process has died too often."""
-        self.stalled: list[Worker] = []
-        """Workers that start no step until the log has room."""
+        self.barrier = Barrier()
         self.last_number = 0
+        self.unlooked = 0
+        """How many records the supervisor has not applied, or found applied."""
         self.is_over = False
         self.is_pausing = False
         self.failure: tuple[ErrorInfo, str | None] | None = None
@@ -273,9 +269,11 @@ class Job:
     def append(self, record: Record) -> int:
         """Write a record, and give its number in the log; the view applies it before anyone is told of a rest."""
         self.last_number = number = self.log.append(self.id, record)
-        inbox = self.view.inbox
-        inbox.append(record)
-        if self.view.is_watched or len(inbox) >= self.records_per_look or type(record) is not StepCommitted:
+        view = self.view
+        view.inbox.append(record)
+        # Counted apart from the view, which readers bring up to date too: who looks must not change what happens.
+        self.unlooked += 1
+        if view.is_watched or self.unlooked >= self.records_per_look or type(record) is not StepCommitted:
             self.supervisor.look()
         return number
 
@@ -329,7 +327,7 @@ class Job:
         if not self.busy:
             if self.is_over:
                 let_go(self)
-            elif self.view.inbox:
+            elif self.unlooked:
                 self.supervisor.look()
             else:
                 decide_at_rest(self)

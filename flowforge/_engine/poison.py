@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowforge._engine.barrier import put_when_safe
+from flowforge._engine.barrier import wait_for
 from flowforge._engine.job_data import letter_of
 from flowforge._engine.logs import about, logger
 from flowforge.records import Delivery, Destination, ErrorInfo, MessageGivenUp, MessageSuspected
@@ -39,19 +39,24 @@ def release_pending(job: Job) -> None:
         job.deliver(deliveries, job.last_number)
         return
     job.in_flight += len(deliveries)
-    job.held_back.extend(deliveries)
+    job.barrier.held_back.extend(deliveries)
+    for delivery in deliveries:
+        job.barrier.held_slots[delivery.to] = job.barrier.held_slots.get(delivery.to, 0) + 1
     put_next_suspect(job)
 
 
 def put_next_suspect(job: Job) -> bool:
     """Let the next message that is held back be handled, alone; False if there is none. With the job's lock held."""
-    if not job.held_back:
+    if not job.barrier.held_back:
         return False
-    delivery = job.held_back.popleft()
+    delivery = job.barrier.held_back.popleft()
     to, suspect = delivery.to, delivery.message.id
+    job.barrier.held_slots[to] -= 1
+    if not job.barrier.held_slots[to]:
+        del job.barrier.held_slots[to]
     position = job.next_position()
     number = job.append(MessageSuspected(**position, routine=to.routine, slot=to.slot, suspect=suspect))
-    put_when_safe(job, (delivery,), number)
+    wait_for(job, delivery, number)
     return True
 
 

@@ -103,6 +103,8 @@ class _Fold:
                 self.waiting[record.routine][record.message.id] = slot, record.message
             case MessagePosted():
                 data.entries += 1
+                # Whatever the process died of before, it was not this.
+                data.starts = min(data.starts, 1)
                 self._deliver((record.delivery,))
             case JobStarted():
                 data.flow_id, data.timeout = record.flow, record.timeout

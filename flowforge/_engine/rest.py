@@ -30,7 +30,7 @@ def decide_at_rest(job: Job) -> None:
         finish(job, JobStatus.PAUSED, job.pause_reason)
     elif not job.in_flight:
         job.complete_if_done()
-    elif job.unsafe or job.stalled or put_next_suspect(job):
+    elif job.barrier.unsafe or job.barrier.stalled or put_next_suspect(job):
         return
     elif not raise_a_bound(job) and not job.timers and not job.data.is_kept_alive:
         _drain_one(job)
@@ -73,10 +73,11 @@ def finish(
     data.elapsed += job.clock.monotonic() - job.started_at
     for worker in job.workers:
         worker.store_pending(data)
-    for delivery in (*job.held_back, *(delivery for _, delivery in job.unsafe)):
+    for delivery in (*job.barrier.held_back, *(delivery for _, delivery in job.barrier.unsafe)):
         data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-    job.held_back.clear()
-    job.unsafe.clear()
+    job.barrier.held_back.clear()
+    job.barrier.held_slots.clear()
+    job.barrier.unsafe.clear()
     job.append(
         JobMoved(
             **job.next_position(),

@@ -76,6 +76,7 @@ class JobSupervisor(MailboxActor):
             if not self.mailbox.start_turn():
                 return
             self.is_called = False
+            job.unlooked = 0
             while self.mailbox.control:
                 self._try_to_answer(self.mailbox.control.popleft())
         try:

@@ -110,6 +110,7 @@ def _search(flow: FlowGraph, check: Callable[[Schedule], None], examples: int) -
         max_examples=examples,
         deadline=None,
         database=None,
+        print_blob=False,
         report_multiple_bugs=False,
         phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
         suppress_health_check=list(hypothesis.HealthCheck),

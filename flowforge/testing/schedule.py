@@ -40,7 +40,7 @@ class Schedule:
         hold: Iterable[str | int] = (),
         swap: Iterable[tuple[int, int]] = (),
         crash: Iterable[int] = (),
-        fail: Mapping[tuple[str | int, int], Failure] | Iterable[tuple[tuple[str | int, int], Failure]] = (),
+        fail: Mapping[Any, Failure] | Iterable[tuple[Any, Failure]] = (),
     ) -> None:
         pairs = fail.items() if isinstance(fail, Mapping) else _listed("fail", fail)
         object.__setattr__(self, "hold", tuple(_unique(_listed("hold", hold))))
@@ -81,6 +81,10 @@ class Schedule:
         if self.fail:
             parts.append("fail={" + ", ".join(f"{target!r}: {_code_of(value)}" for target, value in self.fail) + "}")
         return f"Schedule({', '.join(parts)})"
+
+    def _repr_pretty_(self, printer: Any, _is_cycle: bool) -> None:  # noqa: FBT001 - the printer's protocol
+        """How Hypothesis shows it: as the code that makes it."""
+        printer.text(repr(self))
 
     @property
     def size(self) -> int:

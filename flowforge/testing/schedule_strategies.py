@@ -11,13 +11,16 @@ from flowforge.testing.schedule import Failure, Schedule
 from flowforge.testing.simulation_errors import InjectedError, SimulationUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from hypothesis.strategies import SearchStrategy
+    from hypothesis.strategies import DrawFn, SearchStrategy
 
     from flowforge.flow_graph import FlowGraph
 
 __all__ = ["random_schedule", "schedules"]
+
+_PLACES = (8, 40, 300)
+"""Up to which choice, or record, a deviation takes place; each is as likely."""
 
 _NUMBERS = 64
 """Without a flow, holds and routines are numbers below this, which count round."""
@@ -45,24 +48,34 @@ def schedules(
         remedy = "Install flowforge[testing], or use random_schedule(seed)."
         raise SimulationUseError("A strategy of schedules needs Hypothesis.", remedy) from err
     names, routines = _names(flow)
-    places = st.one_of(st.integers(0, 8), st.integers(0, 40), st.integers(0, 300))
-
-    def few(kind: SearchStrategy[Any], most: int, unique_by: Callable[[Any], Any] | None = None) -> SearchStrategy[Any]:
-        # Most defects need one deviation or two; what is found with many may shrink to none of these.
-        one = st.lists(kind, max_size=min(most, 1))
-        return one if most < 2 else one | st.lists(kind, min_size=1, max_size=most, unique_by=unique_by)
-
-    def swapped(picks: SearchStrategy[int], most: int) -> SearchStrategy[Any]:
-        return few(st.tuples(places, picks), most, _place)
-
+    # Near ones are likelier, for runs may be short.
+    places = st.one_of([st.integers(0, most) for most in _PLACES])
     targets = st.tuples(st.sampled_from(routines), st.integers(1, 6))
-    return st.builds(
-        Schedule,
-        hold=few(st.sampled_from(names), holds),
-        swap=st.builds(_with_gaps, swapped(st.integers(1, 4), swaps), swapped(st.just(-1), timers)),
-        crash=few(places, crashes).map(sorted),
-        fail=few(st.tuples(targets, st.sampled_from(exceptions)), errors, _place).map(dict),
+    kinds: dict[str, tuple[SearchStrategy[Any], int]] = {
+        "hold": (st.sampled_from(names), holds),
+        "pick": (st.tuples(places, st.integers(1, 4)), swaps),
+        "time": (st.tuples(places, st.just(-1)), timers),
+        "crash": (places, crashes),
+        "fail": (st.tuples(targets, st.sampled_from(exceptions)), errors),
+    }
+    allowed = {kind: most for kind, (_, most) in kinds.items() if most}
+    if not allowed:
+        return st.just(Schedule())
+    # One list of all kinds: what is drawn last is the easiest to take away, and a defect may need only one of it.
+    deviations = st.lists(
+        st.one_of([st.tuples(st.just(kind), kinds[kind][0]) for kind in allowed]), max_size=sum(allowed.values())
     )
+
+    # What a composite returns is shown by its repr, which pastes, not by the call that made it.
+    @st.composite
+    def drawn(draw: DrawFn) -> Schedule:
+        parts: dict[str, list[Any]] = {kind: [] for kind in allowed}
+        for kind, deviation in draw(deviations):
+            if len(parts[kind]) < allowed[kind]:
+                parts[kind].append(deviation)
+        return _schedule(**parts)
+
+    return drawn()
 
 
 def random_schedule(
@@ -79,35 +92,31 @@ def random_schedule(
     """The schedule of a seed, with up to so many deviations of each kind; needs no Hypothesis, and does not shrink."""
     draw = random.Random(seed)
     names, routines = _names(flow)
-    picks = [(_number(draw), draw.randint(1, 4)) for _ in range(draw.randint(0, swaps))]
-    times = [(_number(draw), -1) for _ in range(draw.randint(0, timers))]
-    return Schedule(
-        hold=draw.sample(names, min(len(names), draw.randint(0, holds))),
-        swap=_with_gaps(picks, times),
-        crash=sorted(_number(draw) for _ in range(draw.randint(0, crashes))),
-        fail={
-            (draw.choice(routines), draw.randint(1, 6)): draw.choice(exceptions) for _ in range(draw.randint(0, errors))
-        },
-    )
+    pick = [(_number(draw), draw.randint(1, 4)) for _ in range(draw.randint(0, swaps))]
+    time = [(_number(draw), -1) for _ in range(draw.randint(0, timers))]
+    hold = draw.sample(names, min(len(names), draw.randint(0, holds)))
+    crash = [_number(draw) for _ in range(draw.randint(0, crashes))]
+    targets = [(draw.choice(routines), draw.randint(1, 6)) for _ in range(draw.randint(0, errors))]
+    return _schedule(hold, pick, time, crash, [(target, draw.choice(exceptions)) for target in targets])
 
 
 def _number(draw: random.Random) -> int:
-    return draw.randint(0, draw.choice((8, 40, 300)))
+    return draw.randint(0, draw.choice(_PLACES))
 
 
-def _place(entry: tuple[Any, Any]) -> Any:
-    """Where a deviation takes place."""
-    return entry[0]
-
-
-def _with_gaps(picks: list[tuple[int, int]], times: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The swaps of a schedule, given by the number of choices before them: taking one away moves no other."""
+def _schedule(
+    hold: Iterable[str | int] = (),
+    pick: Iterable[tuple[int, int]] = (),
+    time: Iterable[tuple[int, int]] = (),
+    crash: Iterable[int] = (),
+    fail: Iterable[tuple[tuple[Any, int], Failure]] = (),
+) -> Schedule:
+    """A schedule whose swaps are given by the number of choices before each: to take one away moves no other."""
     swap, made = [], 0
-    for place, pick in sorted([*picks, *times], key=_place):
-        gap = max(0, place - made)
-        made += gap + 1
-        swap.append((gap, pick))
-    return swap
+    for place, taken in sorted(dict([*pick, *time]).items()):
+        swap.append((place - made, taken))
+        made = place + 1
+    return Schedule(hold=hold, swap=swap, crash=sorted(crash), fail=dict(fail))
 
 
 def _names(flow: FlowGraph | None) -> tuple[list[Any], list[Any]]:
