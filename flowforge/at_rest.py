@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from flowforge._engine.control import close, write_shared
-from flowforge.records import JobClosed, Record, SharedChange, SharedWritten
+from flowforge._engine.control import StillRunning, cancel, close, write_shared
+from flowforge.job_status import JobStatus
+from flowforge.records import JobClosed, JobMoved, Record, SharedChange, SharedWritten
+from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge.job_state import JobState
+    from flowforge.stores.store import Store
 
-__all__ = ["append_at_rest", "close_job", "commit_shared"]
+__all__ = ["append_at_rest", "cancel_job", "close_job", "commit_shared", "wait_until_safe"]
 
 
 def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> None:
@@ -19,9 +22,25 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
     data.position += 1
     record = kind(position=data.position, at=job_state.clock.now(), epoch=data.epoch, **facts)
     if job_state.log is not None:
-        job_state.log.append(job_state.job_id, record)
+        job_state.last_number = job_state.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
+
+
+def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
+    """End a job for good, whether it runs or rests; the steps that still run."""
+    running: list[StillRunning] = []
+    with job_state.control_lock:
+        if job_state.live is not None and not job_state.live.is_over:
+            running = cancel(job_state.live, reason)
+        elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
+            facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
+            append_at_rest(job_state, JobMoved, **facts)
+            host = job_state.host if job_state.live is None else job_state.live.host
+            if host is not None:
+                host.note_finished(job_state)
+    wait_until_safe(job_state)
+    return running
 
 
 def close_job(job_state: JobState) -> None:
@@ -32,6 +51,15 @@ def close_job(job_state: JobState) -> None:
         elif job_state.data.is_kept_alive:
             job_state.data.is_kept_alive = False
             append_at_rest(job_state, JobClosed)
+    wait_until_safe(job_state)
+
+
+def wait_until_safe(job_state: JobState) -> None:
+    """Return when all that was done to a job is on disk; at once inside a step, and without a store."""
+    log, live = job_state.log, job_state.live
+    if log is not None and log.is_durable and CURRENT_STEP.get() is None:
+        number = job_state.last_number if live is None else max(job_state.last_number, live.last_number)
+        cast("Store", log).wait_until_safe(number)
 
 
 def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:

@@ -36,7 +36,7 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         letter = _letter(job_state, letter_id)
         if not letter.is_repeatable:
             raise NoCursorError(letter.routine, "requeued")
-        live, status = job_state.live, job_state.status
+        live, status = job_state.live, job_state.committed_status
         if live is not None and not live.is_over:
             control.requeue(live, letter)
             return
@@ -60,7 +60,8 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
 def _reopen(job_state: JobState, live: Job | None) -> None:
     is_running = False
     try:
-        is_running = live is not None and live.host.reopen(job_state)
+        host = live.host if live is not None else job_state.host
+        is_running = host is not None and host.reopen(job_state)
     finally:
         if not is_running:
             with job_state.control_lock:

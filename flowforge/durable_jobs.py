@@ -9,7 +9,9 @@ from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, plan_of
 from flowforge._engine.recovery import recover
 from flowforge.errors import FlowForgeError
+from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
+from flowforge.job_errors import RuntimeOptionError
 from flowforge.job_state import JobState
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.stores.store import KnownJob
@@ -19,16 +21,12 @@ if TYPE_CHECKING:
 
     from actors.clock import Clock
     from flowforge._engine.job import Job
-    from flowforge.flow_graph import FlowGraph
     from flowforge.flow_registry import FlowRegistry
     from flowforge.options import RuntimeOptions
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Store
 
-__all__ = ["SHUTDOWN", "DurableJobs", "how_to_resume", "let_end"]
-
-SHUTDOWN = "shutdown"
-"""The reason of a pause that the next start of the runtime ends."""
+__all__ = ["DurableJobs", "how_to_resume", "let_end"]
 
 
 class DurableJobs:
@@ -52,12 +50,20 @@ class DurableJobs:
         `take` gets each with its flow, and whether it is to go on at once.
         """
         self.left = {job.id: job for job in self._store.jobs() if JobStatus(job.status) not in FINISHED}
-        registered = {name: self._registry.get(name) for name in self._registry.list()}
-        for flow in (registered | {flow.flow_id: flow for flow in flows}).values():
+        given = list(flows)
+        for flow in given:
             self.register(flow, take)
+        for name in self._registry.list():
+            if name not in self._flows:
+                self.register(self._registry.get(name), take)
 
     def register(self, flow: FlowGraph, take: Callable[[JobState, FlowGraph, bool], None]) -> None:
-        """Know a flow from now on, and recover its jobs that were left; a job that does not fit is left, and logged."""
+        """Know a flow from now on, and recover its jobs that were left; a job that does not fit is left, and logged.
+
+        RuntimeOptionError for what is no flow.
+        """
+        if not isinstance(flow, FlowGraph):
+            raise RuntimeOptionError("flow", flow, "Give a Flow.")
         self._flows[flow.flow_id] = flow
         for job in [job for job in self.left.values() if job.flow == flow.flow_id]:
             state, goes_on = self._recovered(job.id)
@@ -93,11 +99,10 @@ class DurableJobs:
     def _recovered(self, job_id: str) -> tuple[JobState, bool]:
         options = self._options
         records = self._store.records(job_id)
-        data, view, was_running = recover(records, job_id, options.max_history, options.max_outputs)
+        data, view, goes_on = recover(records, job_id, options.max_history, options.max_outputs)
         state = JobState(data, view, self._codec)
         state.clock, state.log = self._clock, self._store
-        was_shut_down = view.status is JobStatus.PAUSED and view.reason == SHUTDOWN
-        return state, was_running or was_shut_down
+        return state, goes_on
 
 
 def how_to_resume(
@@ -117,6 +122,6 @@ def how_to_resume(
 def let_end(run: Job) -> None:
     """At a shutdown: a job in memory is closed and drained, a durable one is paused until the next start."""
     if run.is_durable:
-        control.request_pause(run, SHUTDOWN, run.data.checkpoint)
+        control.request_pause(run, "shutdown", run.data.checkpoint, goes_on=True)
     else:
         control.close(run)

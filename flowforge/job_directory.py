@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
 from flowforge.job_state import JobState
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from actors.dispatcher import Dispatcher
     from flowforge._engine.control import StillRunning
+    from flowforge._engine.host import JobHost
     from flowforge._engine.job_data import DeadLetter
     from flowforge.durable_jobs import DurableJobs
     from flowforge.job_table import JobTable
@@ -45,7 +46,9 @@ class JobDirectory:
         if state is None and self._durable is not None:
             state = self._durable.load(job_id)
             if state is not None:
+                state.host = cast("JobHost", self)
                 self._table.add_resting(state)
+                state = self._table.get(job_id)
         return state
 
     def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:

@@ -17,14 +17,14 @@ from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
 from flowforge.async_waiting import wait_on_loop
-from flowforge.at_rest import append_at_rest, close_job
+from flowforge.at_rest import cancel_job, close_job, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
 from flowforge.output_handler import output_handler_from
-from flowforge.records import ErrorInfo, JobMoved
+from flowforge.records import ErrorInfo
 from flowforge.routine_errors import ForeignStateError, OutsideStepError
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
@@ -34,6 +34,7 @@ from flowforge.subscription import Subscription
 if TYPE_CHECKING:
     from actors.clock import Clock
     from actors.dispatcher import Dispatcher
+    from flowforge._engine.host import JobHost
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
     from flowforge.output_handler import OutputHandler
@@ -60,6 +61,10 @@ class JobState:
         """The clock of its runtime; the engine's."""
         self.log: Log | None = None
         """The log of its runtime; the engine's."""
+        self.last_number = 0
+        """The number of the last record in it that was written while the job rested; the engine's."""
+        self.host: JobHost | None = None
+        """Its runtime, if that found it in its store; the engine's."""
         self.starting: tuple[Dispatcher, threading.Event] | None = None
         """What is set when a job that a step started has begun, or will not; the engine's."""
         self._idle_lock = threading.RLock()
@@ -83,7 +88,18 @@ class JobState:
 
     @property
     def status(self) -> JobStatus:
-        """Pending, running, paused, completed, failed or cancelled; equal to the text of that name."""
+        """Pending, running, paused, completed, failed or cancelled; equal to the text of that name.
+
+        With a store a job runs until it is on disk that it does not.
+        """
+        live = self.live
+        if live is not None and live.is_over and live.last_number > live.log.safe:
+            return JobStatus.RUNNING
+        return self.committed_status
+
+    @property
+    def committed_status(self) -> JobStatus:
+        """The status by its last record, on disk or not; the engine's."""
         return self._seen().status
 
     @property
@@ -231,10 +247,12 @@ class JobState:
         message back for its resume. DeadLetterNotFoundError for an id it does not have, JobFinishedError if cancelled.
         """
         requeue_letter(self, letter_id)
+        wait_until_safe(self)
 
     def purge_dead_letter(self, letter_id: str) -> None:
         """Throw a dead letter away; DeadLetterNotFoundError for an id it does not have."""
         purge_letter(self, letter_id)
+        wait_until_safe(self)
 
     # Steering
 
@@ -310,16 +328,7 @@ class JobState:
             # The job starts when this step commits, and the command follows.
             step.do_after_commit(lambda: self.cancel(reason))
             return []
-        with self.control_lock:
-            if self.live is not None and not self.live.is_over:
-                return control.cancel(self.live, reason)
-            if self.status in {JobStatus.PENDING, JobStatus.PAUSED}:
-                append_at_rest(
-                    self, JobMoved, status=JobStatus.CANCELLED.value, reason=reason, elapsed=self.data.elapsed
-                )
-                if self.live is not None:
-                    self.live.host.note_finished(self)
-        return []
+        return cancel_job(self, reason)
 
     # Keeping
 

@@ -64,7 +64,7 @@ class JobTable:
         with self._lock:
             if job.job_id not in self._jobs:
                 self._jobs[job.job_id] = job
-                if job.status in FINISHED:
+                if job.committed_status in FINISHED:
                     self._let_go_of_oldest(job)
 
     def release(self, job: JobState) -> None:
@@ -85,7 +85,7 @@ class JobTable:
 
     def note_rest(self, job: JobState, run: Job) -> None:
         """A run has ended; if too many jobs have finished, the oldest is let go."""
-        is_finished = job.status in FINISHED
+        is_finished = job.committed_status in FINISHED
         with self._lock:
             if self._running.get(job.job_id) is not run:
                 return

@@ -296,6 +296,8 @@ class JobMoved(Record, frozen=True, tag=True, kw_only=True):
     """What a pause was given to keep."""
     elapsed: float = 0.0
     """Seconds that the job had run when a run of it ended."""
+    goes_on: bool = False
+    """Whether it is paused because its runtime was shut down, so that the next one goes on with it."""
     initial: tuple[InitialState, ...] = ()
     """Of routines and replicas that came with the resume."""
 

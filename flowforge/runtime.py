@@ -43,6 +43,7 @@ from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
     begin_now_or_after_commit,
+    check_is_kept_here,
     check_only_resumed,
     check_outside_a_step,
     checked_entry,
@@ -118,13 +119,19 @@ class Runtime(JobDirectory):
         if self.log.is_durable:
             facts = self.codec, self.options, self.dispatcher.clock, known_registry(self._flows)
             self._durable = DurableJobs(cast("Store", self.log), *facts)
-            self._durable.open(flows, self._take_recovered)
+            try:
+                self._durable.open(flows, self._take_recovered)
+            except BaseException:
+                self.shutdown(wait=False)
+                raise
 
     def _take_recovered(self, state: JobState, flow: FlowGraph, goes_on: bool) -> None:  # noqa: FBT001 - a callback's
-        if goes_on:
-            self._resume(state, flow)
+        known = self._table.get(state.job_id) or state
+        known.host = self
+        if goes_on and known.committed_status is JobStatus.PAUSED:
+            self._resume(known, flow)
         else:
-            self._table.add_resting(state)
+            self._table.add_resting(known)
 
     def register(self, flow: FlowGraph) -> None:
         """Know a flow by its id, and go on with its unfinished jobs that are in the store.
@@ -173,6 +180,7 @@ class Runtime(JobDirectory):
         flow = registered_flow(self._flows, flow_or_name)
         if job_state is not None:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
+            check_is_kept_here(job_state, self.log)
             return self._resume(job_state, flow)
         state = self._start(
             flow, entry_routine_id, entry_params, entry_slot, job_id=job_id, keep_alive=keep_alive, timeout=timeout
@@ -266,11 +274,12 @@ class Runtime(JobDirectory):
 
     def reopen(self, state: JobState) -> bool:
         """Run a completed job again, to which a dead letter was given back; False after shutdown."""
-        if self._is_closed or state.live is None:
+        if self._is_closed:
             return False
         self._table.reserve(state)
         try:
-            self._begin(self._build(state, state.live.plan, state.live.timeout), None, None)
+            plan, timeout = how_to_resume(state, None, self._durable)
+            self._begin(self._build(state, plan, timeout), None, None)
         except BaseException:
             self._table.release(state)
             raise

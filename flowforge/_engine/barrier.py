@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowforge._engine.worker import Worker
     from flowforge.records import Delivery, Destination
 
-__all__ = ["Barrier", "put_when_safe", "stall", "wait_for"]
+__all__ = ["Barrier", "is_stalled", "put_when_safe", "wait_for"]
 
 
 class Barrier:
@@ -60,11 +60,19 @@ def wait_for(job: Job, delivery: Delivery, number: int) -> None:
     job.barrier.unsafe.append((number, delivery))
 
 
-def stall(job: Job, worker: Worker) -> None:
-    """Let a worker start no step until the log has room; with the job's lock held."""
-    job.barrier.stalled.append(worker)
-    if len(job.barrier.stalled) == 1:
+def is_stalled(job: Job, worker: Worker) -> bool:
+    """Whether a worker may start no step, for the log is full; it is woken when there is room. With the job's lock."""
+    if not job.log.is_full:
+        return False
+    stalled = job.barrier.stalled
+    stalled.append(worker)
+    if len(stalled) == 1:
         job.log.call_when_safe(job.log.safe + 1, partial(_note_room, job))
+    if job.log.is_full:
+        return True
+    # It has room since, and there may be nothing left to be told of.
+    stalled.remove(worker)
+    return False
 
 
 def _note_safe(job: Job) -> None:

@@ -79,11 +79,12 @@ def check_can_pause(job: Job) -> None:
                 raise NoCursorError(worker.plan.id, "paused")
 
 
-def request_pause(job: Job, reason: str, checkpoint: Any) -> None:
+def request_pause(job: Job, reason: str, checkpoint: Any, *, goes_on: bool = False) -> None:
     """Let running steps finish and no other start; the run ends with the last of them."""
     with job.lock:
         if job.is_over or job.is_pausing:
             return
+        job.goes_on = goes_on
         job.is_pausing = True
         job.pause_reason = reason
         job.data.checkpoint = checkpoint

@@ -28,6 +28,7 @@ def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
     for job in halted:
         with job.lock:
             if not job.is_over:
+                job.goes_on = True
                 interrupt(job, JobStatus.PAUSED, "shutdown")
     end = dispatcher.clock.monotonic() + grace
     for job in halted:

@@ -103,7 +103,7 @@ class Job:
         self.unlooked = 0
         """How many records the supervisor has not applied, or found applied."""
         self.is_over = False
-        self.is_pausing = False
+        self.is_pausing = self.goes_on = False
         self.failure: tuple[ErrorInfo, str | None] | None = None
         self.pause_reason = ""
         self.stuck: dict[Step, str] = {}

@@ -83,6 +83,8 @@ class JobData:
     """How many entries the shared log has let go, the oldest first."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     letters: int = 0
+    goes_on: bool = False
+    """Whether it was paused by the end of its runtime."""
     starts: int = 0
     """How often a run was begun since anything was done, as far as a log tells."""
     suspect: tuple[str, int] | None = None

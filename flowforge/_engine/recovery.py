@@ -44,7 +44,7 @@ __all__ = ["recover"]
 def recover(
     records: Iterable[Record], job_id: str, max_history: int, max_outputs: int
 ) -> tuple[JobData, JobView, bool]:
-    """The job that those records tell of, at rest, and whether it was running; then it is paused."""
+    """The job that those records tell of, at rest, and whether it is to go on at once, having run at the end."""
     fold = _Fold(job_id, max_outputs)
     view = JobView(job_id, max_history, max_outputs)
     for record in records:
@@ -56,7 +56,7 @@ def recover(
     if was_running:
         fold.interrupt()
         view.status, view.reason = JobStatus.PAUSED, "interrupted"
-    return fold.finish(), view, was_running
+    return fold.finish(), view, was_running or fold.data.goes_on
 
 
 class _Fold:
@@ -171,6 +171,7 @@ class _Fold:
         self.status = JobStatus(record.status)
         if self.status is not JobStatus.RUNNING:
             data.starts, data.suspect = 0, None
+            data.goes_on = record.goes_on
             data.elapsed = record.elapsed
             for (routine, _), messages in self.unanswered.items():
                 self._count(routine, messages)

@@ -87,6 +87,7 @@ def finish(
             routine=routine,
             checkpoint=data.checkpoint if status is JobStatus.PAUSED else None,
             elapsed=data.elapsed,
+            goes_on=job.goes_on and status is JobStatus.PAUSED,
         )
     )
     job.to_stop = [actor for actor in job.everyone() if actor.needs_stop]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
 from actors.mailbox_status import MailboxStatus
-from flowforge._engine.barrier import stall
+from flowforge._engine.barrier import is_stalled
 from flowforge._engine.failures import act_on, fail_step
 from flowforge._engine.handler_call import call_handler
 from flowforge._engine.held_actor import HeldActor
@@ -244,8 +244,7 @@ class Worker(HeldActor):
     def _next_step(self) -> Step | None:
         if self.mailbox.holds or self.is_stopped or self.job.is_over:
             return None
-        if self.job.log.is_full:
-            stall(self.job, self)
+        if is_stalled(self.job, self):
             return None
         work = self.available_work()
         if work is None:
