@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flowforge._engine.control import StillRunning, cancel, close, write_shared
+from flowforge._engine.control import StillRunning, cancel, checked_reason, close, write_shared
 from flowforge.job_status import JobStatus
 from flowforge.records import JobClosed, JobMoved, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flowforge.job_state import JobState
     from flowforge.stores.store import Store
 
-__all__ = ["append_at_rest", "cancel_job", "close_job", "commit_shared", "wait_until_safe"]
+__all__ = ["append_at_rest", "cancel_job", "check_is_kept", "close_job", "commit_shared", "wait_until_safe"]
 
 
 def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> None:
@@ -29,6 +29,8 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
 
 def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
     """End a job for good, whether it runs or rests; the steps that still run."""
+    reason = checked_reason(reason)
+    check_is_kept(job_state)
     running: list[StillRunning] = []
     with job_state.control_lock:
         if job_state.live is not None and not job_state.live.is_over:
@@ -45,6 +47,7 @@ def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
 
 def close_job(job_state: JobState) -> None:
     """Keep a job open for posts no longer, whether it runs or rests."""
+    check_is_kept(job_state)
     with job_state.control_lock:
         if job_state.live is not None and not job_state.is_resting:
             close(job_state.live)
@@ -52,6 +55,14 @@ def close_job(job_state: JobState) -> None:
             job_state.data.is_kept_alive = False
             append_at_rest(job_state, JobClosed)
     wait_until_safe(job_state)
+
+
+def check_is_kept(job_state: JobState) -> None:
+    """Raise why nothing that is done to a job is kept any more, if its store has failed or was closed."""
+    if job_state.log is not None and job_state.log.is_durable:
+        failure = cast("Store", job_state.log).failure
+        if failure is not None:
+            raise failure
 
 
 def wait_until_safe(job_state: JobState) -> None:
@@ -64,6 +75,7 @@ def wait_until_safe(job_state: JobState) -> None:
 
 def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:
     """Let changes of shared data take effect; with the job's `control_lock` held."""
+    check_is_kept(job_state)
     for change in changes:
         write_shared(job_state.data.shared, change)
     job_state.data.extend_log(entries, job_state.view.max_outputs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flowforge._engine import control
 from flowforge._engine.step import Step
-from flowforge.at_rest import append_at_rest
+from flowforge.at_rest import append_at_rest, check_is_kept
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
@@ -32,6 +32,7 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
 
 
 def _requeue(job_state: JobState, letter_id: str) -> None:
+    check_is_kept(job_state)
     with job_state.control_lock:
         letter = _letter(job_state, letter_id)
         if not letter.is_repeatable:
@@ -71,6 +72,7 @@ def _reopen(job_state: JobState, live: Job | None) -> None:
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:
     """Throw a letter away."""
+    check_is_kept(job_state)
     with job_state.control_lock:
         letter = _letter(job_state, letter_id)
         live = job_state.live

@@ -66,8 +66,8 @@ class DurableJobs:
             raise RuntimeOptionError("flow", flow, "Give a Flow.")
         self._flows[flow.flow_id] = flow
         for job in [job for job in self.left.values() if job.flow == flow.flow_id]:
-            state, goes_on = self._recovered(job.id)
             try:
+                state, goes_on = self._recovered(job.id)
                 take(state, flow, goes_on)
             except FlowForgeError:
                 # One job that does not fit must not keep the others from going on.

@@ -10,6 +10,7 @@ from flowforge._engine.logs import about, logger
 from flowforge._engine.step import Step
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueueFullError
 from flowforge.job_status import JobStatus
+from flowforge.names import is_encodable
 from flowforge.option_checks import is_amount
 from flowforge.records import Destination
 from flowforge.runtime_checks import check_fits_handler, wait_until_safe
@@ -51,8 +52,8 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
 
 
 def _check_options(key: object, timeout: object) -> None:
-    if key is not None and (not isinstance(key, str) or not key):
-        raise RuntimeOptionError("key", key, "Give a text, or None.")
+    if key is not None and (not isinstance(key, str) or not key or not is_encodable(key)):
+        raise RuntimeOptionError("key", key, "Give a text that UTF-8 can encode, or None.")
     if timeout is not None and not is_amount(timeout):
         raise RuntimeOptionError("timeout", timeout, "Give seconds, 0 or more, or None to wait for ever.")
 

@@ -302,6 +302,7 @@ class JobState:
 
     def request_pause(self, reason: str = "", checkpoint: Any = None) -> bool:
         """Begin to pause, as `pause` does, without waiting for it; False if it rests."""
+        control.checked_reason(reason)
         live = self._live("pause a job")
         step = CURRENT_STEP.get()
         if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:

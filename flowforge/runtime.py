@@ -107,6 +107,9 @@ class Runtime(JobDirectory):
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)
         self._owns_log = isinstance(store, str)
+        if self._owns_log:
+            # One that is dropped without a shutdown must not keep its store locked.
+            weakref.finalize(self, cast("Store", self.log).close)
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)

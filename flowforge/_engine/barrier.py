@@ -38,7 +38,7 @@ class Barrier:
 
 def put_when_safe(job: Job, deliveries: Sequence[Delivery], number: int) -> None:
     """Put messages into their slots once the record of that number is safe; with the job's lock held."""
-    if number <= job.log.safe:
+    if number <= job.log.safe and not job.barrier.unsafe:
         for delivery in deliveries:
             job.put(delivery)
         return

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest, interrupt
 from flowforge._engine.timeouts import abandon
-from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError
+from flowforge.error_texts import encodable
+from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError, RuntimeOptionError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     DeadLetterPurged,
@@ -32,6 +33,7 @@ __all__ = [
     "cancel",
     "check_can_pause",
     "check_payload",
+    "checked_reason",
     "close",
     "forget_waiter",
     "interrupt_async_steps",
@@ -64,6 +66,13 @@ def check_payload(payload: object, where: str) -> dict[str, Any]:
     return dict(payload)
 
 
+def checked_reason(reason: object) -> str:
+    """`reason` as it can be kept; RuntimeOptionError if it is no text."""
+    if not isinstance(reason, str):
+        raise RuntimeOptionError("reason", reason, "Give a text.")
+    return encodable(reason)
+
+
 def new_message(data: JobData, payload: dict[str, Any], at: float, key: str | None = None) -> Message:
     """A message from outside, with the id that belongs to its key or its number."""
     data.entries += 1
@@ -81,6 +90,7 @@ def check_can_pause(job: Job) -> None:
 
 def request_pause(job: Job, reason: str, checkpoint: Any, *, goes_on: bool = False) -> None:
     """Let running steps finish and no other start; the run ends with the last of them."""
+    reason = checked_reason(reason)
     with job.lock:
         if job.is_over or job.is_pausing:
             return
@@ -114,6 +124,7 @@ def still_running(job: Job) -> list[StillRunning]:
 
 def cancel(job: Job, reason: str) -> list[StillRunning]:
     """End the job for good; what running steps still do will be refused."""
+    reason = checked_reason(reason)
     with job.lock:
         if job.is_over:
             return []

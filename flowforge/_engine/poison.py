@@ -63,9 +63,11 @@ def put_next_suspect(job: Job) -> bool:
 def set_aside(job: Job) -> None:
     """Make the message a dead letter that the process died of; with the job's lock held."""
     data = job.data
-    if data.suspect is None:
+    suspect, data.suspect = data.suspect, None
+    if suspect is None or data.starts <= DEATHS:
+        # Something was done since the deaths before, so this one is its first.
         return
-    (routine, number), data.suspect = data.suspect, None
+    routine, number = suspect
     for (owner, slot), messages in data.pending.items():
         for message in messages:
             if owner == routine and message.id == number:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flowforge.stores.codec import Codec
     from flowforge.testing.schedule import Schedule
 
-__all__ = ["SimulatedRun"]
+__all__ = ["SimulatedRun", "counted"]
 
 
 class SimulatedRun:
@@ -105,7 +105,7 @@ class SimulatedRun:
         told = "First in, first out"
         if self.deviations:
             told += f", except: {'; '.join(self.deviations)}"
-        after = f"after {_counted(self.steps, 'step')} and {self.time:.6g} seconds of virtual time"
+        after = f"after {counted(self.steps, 'step')} and {self.time:.6g} seconds of virtual time"
         state = self.job_state
         end = f"The job {'has' if state.status in _ENDED else 'is'} {state.status} {after}"
         if state.error is not None:
@@ -116,5 +116,6 @@ class SimulatedRun:
 _ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """The number with its noun."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -29,7 +29,7 @@ from flowforge.testing.payload_watch import Breach, PayloadWatch, WatchedCodec
 from flowforge.testing.run_observer import tell_observer
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulated_process import SimulatedProcess
-from flowforge.testing.simulated_run import SimulatedRun
+from flowforge.testing.simulated_run import SimulatedRun, counted
 from flowforge.testing.simulation_errors import (
     PayloadChangedError,
     SimulationLimitError,
@@ -192,7 +192,7 @@ class _Simulation:
         if process.has_died or (not has_run and process.dies_at_the_end(self.crashes)):
             del run.records[process.store.safe :]
             run.crashes += 1
-            run.deviations.append(f"crashed with {process.store.safe} records on disk")
+            run.deviations.append(f"crashed with {counted(process.store.safe, 'record')} on disk")
             run.job_state = process.boot(self.crashes)
         elif not has_run:
             return False

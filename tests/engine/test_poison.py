@@ -126,3 +126,16 @@ def test_a_letter_set_aside_can_be_requeued(machine: Machine, handled: list[int]
 
     assert handled == [13]
     assert runtime.dead_letters() == []
+
+
+def test_a_message_alone_at_its_first_death_is_not_set_aside(machine: Machine, handled: list[int]) -> None:
+    machine.run(started(machine, 13, 1), 13, handled)
+    handled.clear()
+    machine.run(machine.boot()[1], 13, handled)
+    handled.clear()
+    # 13 is done this time, and the process dies at 1 for the first time.
+    machine.run(machine.boot()[1], 1, handled)
+    handled.clear()
+    machine.run(machine.boot()[1], 99, handled)
+
+    assert not any(isinstance(record, MessageGivenUp) for record in machine.store.records("job"))
