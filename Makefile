@@ -3,10 +3,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check lint types soak bench docs format clean
+.PHONY: demo demo-crash test check lint types soak bench docs format clean
 
 demo: $(READY)
-	$(BIN)/python examples/stdlib_census.py
+	mkdir -p build
+	rm -f build/census.db*
+	$(BIN)/python examples/stdlib_census.py --store sqlite:///build/census.db
+
+demo-crash: $(READY)
+	$(BIN)/python examples/census_crash.py
 
 test: lint types
 	$(BIN)/coverage erase

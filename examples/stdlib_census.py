@@ -1,18 +1,19 @@
 """A census of Python's standard library, taken by a flow of five routines.
 
-    walk -> read -> parse -> measure -> tally
+    walk -> detect -> parse -> measure -> tally
 
 Files that cannot be decoded or parsed, of which the library ships some, are skipped: they end as dead letters,
 and the report lists them with their reasons. Run it with `make demo`, or
 
-    python examples/stdlib_census.py [--directory DIRECTORY] [--plain]
+    python examples/stdlib_census.py [--directory DIRECTORY] [--store sqlite:///census.db] [--plain]
+
+With a store it can be killed at any moment, and goes on when it is started again: see `census_crash.py`. What routines
+send each other is written to the store, so messages name the files and hold no texts: those are on the disk already.
 """
 
 import argparse
 import ast
-import bisect
 import heapq
-import io
 import logging
 import sys
 import sysconfig
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from flowforge import ErrorHandler, ErrorStrategy, Flow, JobState, Routine, Runtime, RuntimeOptions
-from flowforge.records import MessageGivenUp, StepCommitted
 
 LONGEST = 10
 SHOWN_PACKAGES = 15
@@ -36,49 +36,60 @@ BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 class Walk(Routine):
     """Finds the files. A generator: each yield commits, so it is stopped by backpressure and can be resumed."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.directory = directory
         self.define_slot("trigger", handler=self.walk)
-        self.define_event("file", ["path"])
-        self.state["cursor"] = ""
+        self.define_event("file", ["directory", "path"])
+        self.state.update(cursor="", files=0)
 
-    def walk(self) -> Iterator[None]:
-        root = Path(self.directory)
-        found = (path.relative_to(root) for path in root.rglob("*.py") if path.is_file())
-        paths = sorted(path.as_posix() for path in found if "site-packages" not in path.parts)
-        self.state["files"] = len(paths)
-        for path in paths[bisect.bisect_right(paths, self.state["cursor"]) :]:
-            self.state["cursor"] = path
-            self.emit("file", path=path)
-            yield
-
-
-class Read(Routine):
-    """Turns a path into text, by the encoding that the file declares."""
-
-    def __init__(self, directory: str) -> None:
-        super().__init__()
-        self.directory = directory
-        self.define_slot("path", handler=self.read, max_queue_length=100)
-        self.define_event("text", ["path", "text"])
-
-    def read(self, path: str) -> None:
-        content = (Path(self.directory) / path).read_bytes()
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-        text = io.TextIOWrapper(io.BytesIO(content), encoding).read()
-        self.emit("text", path=path, text=text)
+    def walk(self, directory: str) -> Iterator[None]:
+        root, cursor = Path(directory), self.state["cursor"].split("/")
+        for path in python_files(root):
+            parts = path.relative_to(root).parts
+            if list(parts) > cursor:
+                self.state["cursor"] = "/".join(parts)
+                self.state["files"] += 1
+                self.emit("file", directory=directory, path=self.state["cursor"])
+                yield
 
 
-class Parse(Routine):
-    """Turns text into its classes and functions, as plain data: a syntax tree need not outlive the step."""
+def python_files(folder: Path) -> Iterator[Path]:
+    """All Python files below a folder but those of installed packages, in the order of the parts of their paths.
+
+    It looks into a folder when its turn has come, so that the first file comes at once.
+    """
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir() and not entry.is_symlink():
+            if entry.name != "site-packages":
+                yield from python_files(entry)
+        elif entry.suffix == ".py" and entry.is_file():
+            yield entry
+
+
+class Detect(Routine):
+    """Finds the encoding that a file declares, which its first two lines tell."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.define_slot("text", handler=self.parse, max_queue_length=100)
+        self.define_slot("file", handler=self.detect, max_queue_length=100)
+        self.define_event("encoding", ["directory", "path", "encoding"])
+
+    def detect(self, directory: str, path: str) -> None:
+        with (Path(directory) / path).open("rb") as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        self.emit("encoding", directory=directory, path=path, encoding=encoding)
+
+
+class Parse(Routine):
+    """Turns a file into its classes and functions, as plain data: a syntax tree need not outlive the step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.define_slot("file", handler=self.parse, max_queue_length=100)
         self.define_event("definitions", ["path", "lines", "definitions"])
 
-    def parse(self, path: str, text: str) -> None:
+    def parse(self, directory: str, path: str, encoding: str) -> None:
+        text = (Path(directory) / path).read_text(encoding)
         definitions = [
             {
                 "name": node.name,
@@ -140,29 +151,37 @@ class Tally(Routine):
         self.state["longest"] = heapq.nlargest(LONGEST, [*self.state["longest"], *longest])
 
 
-def build_flow(directory: str) -> Flow:
+def build_flow() -> Flow:
     """The graph; a file at which a routine fails is skipped, and nothing else stops for it."""
     flow = Flow(flow_id="stdlib_census", error_handler=ErrorHandler(ErrorStrategy.SKIP))
-    flow.add_routine(Walk(directory), "walk")
-    flow.add_routine(Read(directory), "read")
+    flow.add_routine(Walk(), "walk")
+    flow.add_routine(Detect(), "detect")
     flow.add_routine(Parse(), "parse")
     flow.add_routine(Measure(), "measure")
     flow.add_routine(Tally(), "tally")
-    flow.connect("walk.file", "read.path")
-    flow.connect("read.text", "parse.text")
+    flow.connect("walk.file", "detect.file")
+    flow.connect("detect.encoding", "parse.file")
     flow.connect("parse.definitions", "measure.definitions")
     flow.connect("measure.figures", "tally.figures")
+    for routine in flow.routines.values():
+        # They change nothing but their own state, so no step has to wait until its message is on disk.
+        routine.set_pure()
     return flow
 
 
-def take_census(directory: str, *, shows_progress: bool = False) -> JobState:
-    """Run the flow on all Python files below `directory`, and return its job, which then is at rest."""
-    # A job's history holds the payloads, here the texts of all files, so only its end is kept.
+def take_census(directory: str, *, store: str | None = None, shows_progress: bool = False) -> JobState:
+    """Run the flow on all Python files below `directory`, and return its job, which then is at rest.
+
+    With a store it goes on where an earlier process was stopped, and a finished census is not taken again.
+    """
+    # A job's history holds the payloads, here the definitions of all files, so only its end is kept.
     options = RuntimeOptions(max_history=200)
-    with warnings.catch_warnings(), Runtime(options=options) as runtime:
+    flow = build_flow()
+    with warnings.catch_warnings(), Runtime(options=options, store=store, flows=[flow]) as runtime:
         # What the compiler thinks of old escapes in strings is not our concern.
         warnings.simplefilter("ignore")
-        job = runtime.exec(build_flow(directory))
+        # One census for each directory; an id holds no dots.
+        job = runtime.exec(flow, entry_params={"directory": directory}, job_id=directory.replace(".", "-"))
         if shows_progress:
             show_progress(job)
         job.wait()
@@ -171,14 +190,12 @@ def take_census(directory: str, *, shows_progress: bool = False) -> JobState:
 
 def show_progress(job: JobState) -> None:
     """Follow the job's records to their end, on one line of the terminal."""
-    measured = skipped = 0
     drawn_at = 0.0
-    for record in job.subscribe():
-        measured += isinstance(record, StepCommitted) and record.routine == "tally"
-        skipped += isinstance(record, MessageGivenUp)
+    for _ in job.subscribe():
         if time.monotonic() - drawn_at > 0.1:
             drawn_at = time.monotonic()
-            print(f"\r{measured:6,} files measured, {skipped} skipped ...", end="", flush=True)
+            measured = sum_of(job.get_routine_state("tally")["packages"].values())["files"]
+            print(f"\r{measured:6,} files measured, {len(job.dead_letters)} skipped ...", end="", flush=True)
     print("\r" + " " * 40 + "\r", end="", flush=True)
 
 
@@ -187,7 +204,7 @@ def print_report(directory: str, job: JobState, seconds: float) -> None:
     packages: dict[str, dict[str, int]] = job.get_routine_state("tally")["packages"]
     total = sum_of(packages.values())
     print(f"Census of {directory}")
-    print(f"Job {job.status}: {job.get_routine_state('walk').get('files', 0):,} files in {seconds:.1f} s")
+    print(f"Job {job.status}: {job.get_routine_state('walk')['files']:,} files in {seconds:.1f} s")
     print("\nTotals")
     for name, count in total.items():
         print(f"  {name:<12}{count:>10,}")
@@ -196,7 +213,7 @@ def print_report(directory: str, job: JobState, seconds: float) -> None:
         print(f"  {length:>5} lines  {name:<28} {place}")
     print_packages(packages, total)
     print(f"\nDead letters: {len(job.dead_letters)}")
-    for letter in job.dead_letters:
+    for letter in sorted(job.dead_letters, key=lambda letter: str(letter.payload["path"])):
         print(f"  {letter.payload['path']}\n      {letter.routine}: {letter.reason}")
     print("\nTime per routine     calls     total      mean       p99")
     for routine, times in job.tracker.statistics().routines.items():
@@ -230,6 +247,7 @@ def main() -> None:
     """Take the census that the command line asks for."""
     parser = argparse.ArgumentParser(description="A census of Python files, taken by a flow.")
     parser.add_argument("--directory", default=sysconfig.get_path("stdlib"), help="default: the standard library")
+    parser.add_argument("--store", help="keep the census in this store, and go on with the one that is there")
     parser.add_argument("--plain", action="store_true", help="show no progress")
     options = parser.parse_args()
     if not Path(options.directory).is_dir():
@@ -237,7 +255,8 @@ def main() -> None:
     # That a short history lets records go is what we asked for, not worth a warning between the lines.
     logging.getLogger("flowforge").setLevel(logging.ERROR)
     start = time.perf_counter()
-    job = take_census(options.directory, shows_progress=sys.stdout.isatty() and not options.plain)
+    shows_progress = sys.stdout.isatty() and not options.plain
+    job = take_census(options.directory, store=options.store, shows_progress=shows_progress)
     print_report(options.directory, job, time.perf_counter() - start)
     if job.status != "completed":
         sys.exit(f"The census failed: {job.error}")

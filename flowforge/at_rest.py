@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flowforge._engine.control import StillRunning, cancel, checked_reason, close, write_shared
+from flowforge._engine import control
+from flowforge._engine.control import StillRunning, checked_reason, write_shared
 from flowforge.job_status import JobStatus
 from flowforge.records import JobClosed, JobMoved, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
@@ -13,7 +14,15 @@ if TYPE_CHECKING:
     from flowforge.job_state import JobState
     from flowforge.stores.store import Store
 
-__all__ = ["append_at_rest", "cancel_job", "check_is_kept", "close_job", "commit_shared", "wait_until_safe"]
+__all__ = [
+    "append_at_rest",
+    "cancel_job",
+    "check_is_kept",
+    "check_outcome",
+    "close_job",
+    "commit_shared",
+    "wait_until_safe",
+]
 
 
 def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> None:
@@ -34,7 +43,7 @@ def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
     running: list[StillRunning] = []
     with job_state.control_lock:
         if job_state.live is not None and not job_state.live.is_over:
-            running = cancel(job_state.live, reason)
+            running = control.cancel(job_state.live, reason)
         elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
             facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
             append_at_rest(job_state, JobMoved, **facts)
@@ -50,7 +59,7 @@ def close_job(job_state: JobState) -> None:
     check_is_kept(job_state)
     with job_state.control_lock:
         if job_state.live is not None and not job_state.is_resting:
-            close(job_state.live)
+            control.close(job_state.live)
         elif job_state.data.is_kept_alive:
             job_state.data.is_kept_alive = False
             append_at_rest(job_state, JobClosed)
@@ -63,6 +72,12 @@ def check_is_kept(job_state: JobState) -> None:
         failure = cast("Store", job_state.log).failure
         if failure is not None:
             raise failure
+
+
+def check_outcome(job_state: JobState) -> None:
+    """Raise why it is not known what became of a job, if its store has failed while it ran."""
+    if job_state.committed_status is JobStatus.RUNNING:
+        check_is_kept(job_state)
 
 
 def wait_until_safe(job_state: JobState) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
+from flowforge._engine.bases import Bases
 from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, plan_of
-from flowforge._engine.recovery import recover
 from flowforge.errors import FlowForgeError
 from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import RuntimeOptionError
 from flowforge.job_state import JobState
+from flowforge.job_state_file import restore, tree_of
 from flowforge.job_status import FINISHED, JobStatus
-from flowforge.stores.store import KnownJob
+from flowforge.stores.store import FoldingStore, History, KnownJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,9 +40,11 @@ class DurableJobs:
         self._store = store
         self._registry = registry
         self._codec = codec
-        self._options = options
+        self._bases = Bases(codec, options.max_history, options.max_outputs, tree_of, restore)
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
+        self.starting = RLock()
+        """Held while a job of a given id is looked up and started, so that an id is one job."""
         self.left: dict[str, KnownJob] = {}
         """The unfinished jobs whose flows are not known, by id."""
 
@@ -49,6 +53,8 @@ class DurableJobs:
 
         `take` gets each with its flow, and whether it is to go on at once.
         """
+        if isinstance(self._store, FoldingStore):
+            self._store.fold_with(self._bases.fold)
         self.left = {job.id: job for job in self._store.jobs() if JobStatus(job.status) not in FINISHED}
         given = list(flows)
         for flow in given:
@@ -93,13 +99,16 @@ class DurableJobs:
 
     def load(self, job_id: str) -> JobState | None:
         """A finished or left job, from its records; None if there is none of that id."""
-        records = self._store.records(job_id)
-        return self._recovered(job_id)[0] if records else None
+        history = self._history(job_id)
+        return self._recovered(job_id)[0] if history.records or history.base is not None else None
+
+    def _history(self, job_id: str) -> History:
+        if isinstance(self._store, FoldingStore):
+            return self._store.history(job_id)
+        return History(None, self._store.records(job_id))
 
     def _recovered(self, job_id: str) -> tuple[JobState, bool]:
-        options = self._options
-        records = self._store.records(job_id)
-        data, view, goes_on = recover(records, job_id, options.max_history, options.max_outputs)
+        data, view, goes_on = self._bases.recover(job_id, self._history(job_id))
         state = JobState(data, view, self._codec)
         state.clock, state.log = self._clock, self._store
         return state, goes_on

@@ -4,7 +4,7 @@ import traceback
 
 from flowforge.records import ErrorInfo
 
-__all__ = ["encodable", "error_info"]
+__all__ = ["error_info"]
 
 
 def error_info(error: BaseException) -> ErrorInfo:
@@ -13,18 +13,18 @@ def error_info(error: BaseException) -> ErrorInfo:
     return ErrorInfo(
         type(error).__name__,
         _text_of(error),
-        encodable("".join(traceback.format_exception(error))),
+        _encodable("".join(traceback.format_exception(error))),
         None if cause is None else f"{type(cause).__name__}: {_text_of(cause)}",
     )
 
 
-def encodable(text: str) -> str:
+def _encodable(text: str) -> str:
     """`text` with what UTF-8 has no form of, as in the names of odd files, written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return encodable(str(error))
+        return _encodable(str(error))
     except Exception as failure:  # noqa: BLE001 - a user's exception may fail to describe itself
         return f"<{type(error).__name__} that cannot be shown: {type(failure).__name__}>"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
 from flowforge.job_state import JobState
-from flowforge.job_status import JobStatus
+from flowforge.job_status import FINISHED, JobStatus
 from flowforge.runtime_checks import check_outside_a_step
 from flowforge.runtime_statistics import RuntimeStatistics, account_of
 
@@ -60,7 +60,10 @@ class JobDirectory:
 
     def left_jobs(self) -> list[KnownJob]:
         """The unfinished jobs in the store whose flows are not registered, oldest first."""
-        return [] if self._durable is None else list(self._durable.left.values())
+        if self._durable is None:
+            return []
+        finished = {job.job_id for job in self._table.all() if job.status in FINISHED}
+        return [job for job in self._durable.left.values() if job.id not in finished]
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""

@@ -17,7 +17,7 @@ from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
 from flowforge.async_waiting import wait_on_loop
-from flowforge.at_rest import cancel_job, close_job, wait_until_safe
+from flowforge.at_rest import cancel_job, check_outcome, close_job, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
@@ -58,11 +58,9 @@ class JobState:
         self.live: Job | None = None
         """The run that is under way, or the last one of this process."""
         self.clock: Clock = SystemClock()
-        """The clock of its runtime; the engine's."""
         self.log: Log | None = None
-        """The log of its runtime; the engine's."""
+        """The log of its runtime, and then its last record that was written while the job rested; the engine's."""
         self.last_number = 0
-        """The number of the last record in it that was written while the job rested; the engine's."""
         self.host: JobHost | None = None
         """Its runtime, if that found it in its store; the engine's."""
         self.starting: tuple[Dispatcher, threading.Event] | None = None
@@ -73,8 +71,6 @@ class JobState:
 
     def __repr__(self) -> str:
         return f"<JobState {self.job_id!r} of {self.flow_id!r}: {self.status}>"
-
-    # What it is
 
     @property
     def job_id(self) -> str:
@@ -259,7 +255,7 @@ class JobState:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it rests: completed, failed, cancelled or paused; False after `timeout` seconds. Cancels nothing.
 
-        Raises WaitInStepError inside a handler.
+        Raises WaitInStepError inside a handler, and StoreFailedError if its store has failed before it rested.
         """
         self._check_outside_a_step()
         if self.starting is not None:
@@ -270,6 +266,7 @@ class JobState:
             if not live.dispatcher.wait_for(live.rested, timeout):
                 return False
             if live is self.live:
+                check_outcome(self)
                 return True
         return True
 

@@ -18,7 +18,7 @@ from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
 from actors.turn_context import TURN_DEPTH
 from flowforge._engine import control
-from flowforge._engine.halting import halt_all
+from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
 from flowforge._engine.plan import FlowPlan, plan_of
@@ -42,6 +42,7 @@ from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
 from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
+    JobStart,
     begin_now_or_after_commit,
     check_is_kept_here,
     check_only_resumed,
@@ -54,6 +55,7 @@ from flowforge.runtime_checks import (
     drain,
     entries_of,
     known_registry,
+    note_failure,
     registered_flow,
     state_reader,
     wait_until_safe,
@@ -62,6 +64,7 @@ from flowforge.runtime_checks import (
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.stores.opening import opened
+from flowforge.stores.store_errors import StoreClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,6 +125,7 @@ class Runtime(JobDirectory):
         if self.log.is_durable:
             facts = self.codec, self.options, self.dispatcher.clock, known_registry(self._flows)
             self._durable = DurableJobs(cast("Store", self.log), *facts)
+            cast("Store", self.log).call_when_failed(lambda: note_failure(me))
             try:
                 self._durable.open(flows, self._take_recovered)
             except BaseException:
@@ -145,6 +149,14 @@ class Runtime(JobDirectory):
         if self._durable is None:
             raise RuntimeOptionError("flow", flow, "Only a runtime with a store registers flows; give it one.")
         self._durable.register(flow, self._take_recovered)
+
+    def stop_dead(self) -> None:
+        """Called when the store keeps nothing any more: its jobs end where they stand, and nothing else begins."""
+        self._is_closed = True
+        self._table.close()
+        for job in self._table.all():
+            if job.live is not None and not job.is_resting:
+                stop_dead(job.live)
 
     def _give_up_in_child(self) -> None:
         self._table.forget_lock()
@@ -185,9 +197,8 @@ class Runtime(JobDirectory):
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
             check_is_kept_here(job_state, self.log)
             return self._resume(job_state, flow)
-        state = self._start(
-            flow, entry_routine_id, entry_params, entry_slot, job_id=job_id, keep_alive=keep_alive, timeout=timeout
-        )
+        start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
+        state = self._start(flow, start)
         if state.live is not None:
             wait_until_safe(state.live)
         return state
@@ -203,40 +214,33 @@ class Runtime(JobDirectory):
     ) -> list[JobState]:
         """`exec` for each of these parameters; with a store it waits for the disk once, not for each."""
         flow = registered_flow(self._flows, flow_or_name)
-        states = [
-            self._start(flow, entry_routine_id, params, entry_slot, job_id=None, keep_alive=False, timeout=timeout)
-            for params in entry_params
-        ]
+        starts = [JobStart(entry_routine_id, params, entry_slot, timeout=timeout) for params in entry_params]
+        states = [self._start(flow, start) for start in starts]
         for state in reversed(states):
             if state.live is not None:
                 wait_until_safe(state.live)
         return states
 
-    def _start(
-        self,
-        flow: FlowGraph,
-        entry_routine_id: str | None,
-        entry_params: dict[str, Any] | None,
-        entry_slot: str | None,
-        *,
-        job_id: str | None,
-        keep_alive: bool,
-        timeout: float | None,
-    ) -> JobState:
+    def _start(self, flow: FlowGraph, start: JobStart) -> JobState:
         self._check_open("start a job")
-        if self._durable is not None:
-            self._durable.check_known(flow)
-            known = None if job_id is None else self.get_job(job_id)
+        if self._durable is None:
+            return self._start_new(flow, start)
+        self._durable.check_known(flow)
+        with self._durable.starting:
+            known = None if start.job_id is None else self.get_job(start.job_id)
             if known is not None and known.flow_id == flow.flow_id:
                 return known
+            return self._start_new(flow, start)
+
+    def _start_new(self, flow: FlowGraph, start: JobStart) -> JobState:
         plan = plan_of(flow)
-        is_fed_by_posts = keep_alive and entry_routine_id is None and entry_params is None
-        entries = [] if is_fed_by_posts else entries_of(plan, entry_routine_id, entry_slot)
-        payload = checked_entry(plan, entries, entry_params)
+        is_fed_by_posts = start.keep_alive and start.routine_id is None and start.params is None
+        entries = [] if is_fed_by_posts else entries_of(plan, start.routine_id, start.slot)
+        payload = checked_entry(plan, entries, start.params)
         if plan.is_isolated or self.log.is_durable:
             payload = self.codec.copy(payload, "entry_params")
-        limit = checked_timeout(flow.timeout if timeout is None else timeout)
-        data = JobData(checked_id(job_id), flow.flow_id, is_kept_alive=keep_alive, timeout=timeout)
+        limit = checked_timeout(flow.timeout if start.timeout is None else start.timeout)
+        data = JobData(checked_id(start.job_id), flow.flow_id, is_kept_alive=start.keep_alive, timeout=start.timeout)
         state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
         self._table.reserve(state)
         try:
@@ -368,6 +372,9 @@ class Runtime(JobDirectory):
         is_clean = halt_all(running, self.dispatcher, _GRACE)
         is_clean &= self._outputs.close(timeout if is_clean and wait else _GRACE)
         is_clean &= self.dispatcher.shutdown(timeout=timeout if is_clean and wait else _GRACE)
+        if self._durable is not None:
+            failure = cast("Store", self.log).failure
+            is_clean &= failure is None or isinstance(failure, StoreClosedError)
         if self._owns_log:
             cast("Store", self.log).close()
         return is_clean

@@ -6,7 +6,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from flowforge.stores.store import Log, Store
 
 __all__ = [
+    "JobStart",
     "begin_now_or_after_commit",
     "check_fits_handler",
     "check_is_kept_here",
@@ -42,11 +43,23 @@ __all__ = [
     "drain",
     "entries_of",
     "known_registry",
+    "note_failure",
     "registered_flow",
     "state_reader",
     "wait_until_safe",
     "warn_of_concurrency",
 ]
+
+
+class JobStart(NamedTuple):
+    """What a new job is started with, as the user gave it."""
+
+    routine_id: str | None
+    params: dict[str, Any] | None
+    slot: str | None
+    job_id: str | None = None
+    keep_alive: bool = False
+    timeout: float | None = None
 
 
 def checked_options(thread_pool_size: int | None, options: RuntimeOptions | None) -> RuntimeOptions:
@@ -174,6 +187,13 @@ def drain(runtime: weakref.ref[Any]) -> None:
     living = runtime()
     if living is not None:
         living.shutdown(timeout=living.options.shutdown_timeout)
+
+
+def note_failure(runtime: weakref.ref[Any]) -> None:
+    """The store of a runtime, if there still is one, keeps nothing any more."""
+    living = runtime()
+    if living is not None:
+        living.stop_dead()
 
 
 def check_outside_a_step(what: str) -> None:

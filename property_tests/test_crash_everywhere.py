@@ -181,3 +181,30 @@ def of_a_copy(folder: Path) -> JobData | None:
             return recovered(store)
         finally:
             store.close()
+
+
+@settings(max_examples=15)
+@given(flows(confluent=True, policies=False, errors=False), numbers, st.lists(st.integers(0, 10), max_size=4))
+def test_restarts_on_threads_change_nothing_that_a_confluent_flow_does(
+    shape: FlowShape, n: int, milliseconds: list[int]
+) -> None:
+    undisturbed = run_of(shape.build(), n, Schedule())
+
+    with TemporaryDirectory() as folder:
+        job = restarted(shape.build(), n, f"sqlite:///{folder}/jobs.db", milliseconds)
+
+    assert job.status == "completed"
+    assert job.routine_states == undisturbed.job_state.routine_states
+    assert dict(job.shared_data) == dict(undisturbed.job_state.shared_data)
+
+
+def restarted(flow: Flow, n: int, url: str, milliseconds: list[int]) -> JobState:
+    """The job at its end, after its runtime was shut down, its steps refused, that long after each start."""
+    for wait in milliseconds:
+        runtime = Runtime(3, store=url, flows=[flow])
+        runtime.exec(flow, "r0", {"n": n}, job_id=JOB).wait(wait / 1000)
+        runtime.shutdown(wait=False)
+    with Runtime(3, store=url, flows=[flow]) as runtime:
+        job = runtime.exec(flow, "r0", {"n": n}, job_id=JOB)
+        assert job.wait(30)
+    return job

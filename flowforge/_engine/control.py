@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest, interrupt
 from flowforge._engine.timeouts import abandon
-from flowforge.error_texts import encodable
 from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError, RuntimeOptionError
 from flowforge.job_status import JobStatus
+from flowforge.names import is_encodable
 from flowforge.records import (
     DeadLetterPurged,
     DeadLetterRequeued,
@@ -67,10 +67,10 @@ def check_payload(payload: object, where: str) -> dict[str, Any]:
 
 
 def checked_reason(reason: object) -> str:
-    """`reason` as it can be kept; RuntimeOptionError if it is no text."""
-    if not isinstance(reason, str):
-        raise RuntimeOptionError("reason", reason, "Give a text.")
-    return encodable(reason)
+    """`reason`; RuntimeOptionError if it is no text that can be kept."""
+    if not isinstance(reason, str) or not is_encodable(reason):
+        raise RuntimeOptionError("reason", reason, "Give a text that UTF-8 can encode.")
+    return reason
 
 
 def new_message(data: JobData, payload: dict[str, Any], at: float, key: str | None = None) -> Message:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
 
-__all__ = ["halt_all"]
+__all__ = ["halt_all", "stop_dead"]
 
 
 def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
@@ -43,3 +43,15 @@ def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
             )
         announce_rest(job, is_forced=True)
     return all(job.vacated.is_set() for job in halted)
+
+
+def stop_dead(job: Job) -> None:
+    """End a run whose store keeps nothing any more: what its steps do is refused, and who waits for it is woken."""
+    with job.lock:
+        if not job.is_over:
+            job.is_over = True
+            job.data.epoch = job.epoch = job.epoch + 1
+            for worker in job.everyone():
+                if worker.task is not None:
+                    worker.task.cancel()
+    announce_rest(job, is_forced=True)

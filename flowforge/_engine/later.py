@@ -23,7 +23,7 @@ def set_timers(job: Job, timers: Iterable[Timer]) -> None:
     One that was set before a restart waits no longer than its delay, whatever has been done to the clock.
     """
     now = job.clock.now()
-    for timer in timers:
+    for timer in sorted(timers, key=lambda timer: timer.due):
         job.data.timers[timer.id] = timer
         job.in_flight += 1
         job.call_later(min(max(0.0, timer.due - now), timer.delay), partial(_fire, job, timer))

@@ -9,6 +9,7 @@ Guarantees:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowforge._engine.control import without_attempts, write_shared
@@ -38,20 +39,33 @@ if TYPE_CHECKING:
 
     from flowforge.records import Delivery, Message, Record, SharedChange
 
-__all__ = ["recover"]
+__all__ = ["Midway", "midway", "recover"]
+
+
+@dataclass(slots=True)
+class Midway:
+    """A job in the middle of its log, with all that the records to come may refer to."""
+
+    data: JobData
+    view: JobView
+    began_at: float = 0.0
+    at: float = 0.0
+    unanswered: dict[tuple[str, int], tuple[Message, ...]] = field(default_factory=dict)
+    """What a replica failed with, until that is answered."""
+    retries: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """The routine and the instant of each retry, by the message that is tried again."""
+    lacks_cursor: dict[int, str] = field(default_factory=dict)
+    """The routine of each generator that cannot be called again, by its message."""
 
 
 def recover(
-    records: Iterable[Record], job_id: str, max_history: int, max_outputs: int
+    records: Iterable[Record], job_id: str, max_history: int, max_outputs: int, start: Midway | None = None
 ) -> tuple[JobData, JobView, bool]:
-    """The job that those records tell of, at rest, and whether it is to go on at once, having run at the end."""
-    fold = _Fold(job_id, max_outputs)
-    view = JobView(job_id, max_history, max_outputs)
-    for record in records:
-        fold.apply(record)
-        view.inbox.append(record)
-    view.catch_up()
-    view.is_live = False
+    """The job that those records tell of, at rest, and whether it is to go on at once, having run at the end.
+
+    They follow `start`, which is used up, or are the whole log.
+    """
+    fold, view = _folded(records, job_id, max_history, max_outputs, start)
     was_running = view.status is JobStatus.RUNNING
     if was_running:
         fold.interrupt()
@@ -59,22 +73,45 @@ def recover(
     return fold.finish(), view, was_running or fold.data.goes_on
 
 
+def midway(
+    records: Iterable[Record], job_id: str, max_history: int, max_outputs: int, start: Midway | None = None
+) -> Midway:
+    """What `recover` needs in place of `start` and these records, to go on from there."""
+    fold, view = _folded(records, job_id, max_history, max_outputs, start)
+    facts = fold.began_at, fold.at, fold.unanswered, fold.retries, fold.lacks_cursor
+    return Midway(fold.finish(), view, *facts)
+
+
+def _folded(
+    records: Iterable[Record], job_id: str, max_history: int, max_outputs: int, start: Midway | None
+) -> tuple[_Fold, JobView]:
+    begin = start or Midway(JobData(job_id, ""), JobView(job_id, max_history, max_outputs))
+    fold, view = _Fold(begin, max_outputs), begin.view
+    view.set_limits(max_history, max_outputs)
+    for record in records:
+        fold.apply(record)
+        view.inbox.append(record)
+    view.catch_up()
+    view.is_live = False
+    return fold, view
+
+
 class _Fold:
     """What the commits own, as far as the records have told."""
 
-    def __init__(self, job_id: str, max_log: int) -> None:
-        self.data = JobData(job_id, "")
+    def __init__(self, start: Midway, max_log: int) -> None:
+        self.data = start.data
         self.max_log = max_log
         self.waiting: dict[str, dict[int, tuple[str, Message]]] = {}
         """The slot and the message of all that waits in each routine, by id."""
-        self.unanswered: dict[tuple[str, int], tuple[Message, ...]] = {}
-        """What a replica failed with, until that is answered."""
-        self.retries: dict[int, tuple[str, float]] = {}
-        """The routine and the instant of each retry, by the message that is tried again."""
-        self.lacks_cursor: dict[int, str] = {}
-        """The routine of each generator that cannot be called again, by its message."""
-        self.status = JobStatus.PENDING
-        self.began_at = self.at = 0.0
+        for (routine, slot), messages in start.data.pending.items():
+            self.waiting.setdefault(routine, {}).update((message.id, (slot, message)) for message in messages)
+        start.data.pending = {}
+        self.unanswered = start.unanswered
+        self.retries = start.retries
+        self.lacks_cursor = start.lacks_cursor
+        self.status = start.view.status
+        self.began_at, self.at = start.began_at, start.at
 
     def apply(self, record: Record) -> None:
         data = self.data

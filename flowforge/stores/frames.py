@@ -1,7 +1,8 @@
 """Frames: the records of one group commit as one block of bytes, chained by hash so that damage is seen.
 
-A frame is a header (magic, version, epoch of the writer, first and last number, length, checksum, hash of the frame
-before) and a body: for each record its job, its bytes, and the status that it gives the job, if it does.
+A frame is a header (magic, version, epoch of the writer, first and last number, length and checksum of the body, hash
+of the header before) and a body: for each record its job, its bytes, its time, and the status that it gives the job,
+if it does.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
-__all__ = ["FIRST_HASH", "DamagedFrame", "Entry", "Frame", "pack", "unpack"]
+__all__ = ["FIRST_HASH", "DamagedFrame", "Entry", "Frame", "encode_entry", "pack", "unpack"]
 
 FIRST_HASH = bytes(16)
 """What the first frame of a store names as the hash of the one before."""
@@ -20,6 +21,8 @@ FIRST_HASH = bytes(16)
 _MAGIC = b"FLFG"
 _VERSION = 1
 _HEADER = struct.Struct(">4sBQQQII16s")
+_ARRAY = struct.Struct(">BI")
+"""How MessagePack begins a list, in the form that has room for any length."""
 _encode = MsgpackEncoder().encode
 
 
@@ -28,6 +31,8 @@ class Entry(NamedTuple):
 
     job: str
     data: bytes
+    at: float
+    """Seconds since the epoch, as the record says."""
     status: str | None = None
     """The status of the job from this record on; None if it stays as it was."""
     flow: str | None = None
@@ -52,13 +57,17 @@ class DamagedFrame(Exception):  # noqa: N818 - the store makes an error of it th
     """A block of bytes is not the frame that follows."""
 
 
-def pack(epoch: int, first: int, entries: Sequence[Entry], before: bytes) -> tuple[bytes, bytes]:
-    """The bytes of a frame, and its hash."""
-    body = _encode(entries)
+def encode_entry(entry: Entry) -> bytes:
+    """The bytes of a record in a frame's body; UnicodeEncodeError for a name that is no text."""
+    return _encode(entry)
+
+
+def pack(epoch: int, first: int, entries: Sequence[bytes], before: bytes) -> tuple[bytes, bytes]:
+    """The bytes of a frame of encoded entries, and its hash."""
+    body = b"".join([_ARRAY.pack(0xDD, len(entries)), *entries])
     last = first + len(entries) - 1
     header = _HEADER.pack(_MAGIC, _VERSION, epoch, first, last, len(body), zlib.crc32(body), before)
-    frame = header + body
-    return frame, _hash_of(frame)
+    return header + body, _hash_of(header)
 
 
 def unpack(data: bytes, before: bytes | None) -> Frame:
@@ -80,8 +89,10 @@ def unpack(data: bytes, before: bytes | None) -> Frame:
         raise DamagedFrame(f"the frame of the records {first} to {last} cannot be read ({err})") from err
     if len(entries) != last - first + 1:
         raise DamagedFrame(f"the frame of the records {first} to {last} holds {len(entries)}")
-    return Frame(epoch, first, last, entries, _hash_of(data))
+    return Frame(epoch, first, last, entries, _hash_of(data[: _HEADER.size]))
 
 
-def _hash_of(frame: bytes) -> bytes:
-    return hashlib.blake2b(frame, digest_size=16).digest()
+def _hash_of(header: bytes) -> bytes:
+    # The header holds the checksum of the body. A hash of all of it would let go of the interpreter, and beside busy
+    # threads each time that happens costs milliseconds until it comes back.
+    return hashlib.blake2b(header, digest_size=16).digest()

@@ -6,12 +6,14 @@ simulator crashes, and the reading example of a store.
 
 from collections import deque
 from collections.abc import Callable
+from operator import itemgetter
 
 from flowforge.errors import FlowForgeError
 from flowforge.records import JobMoved, JobStarted, Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.store import KnownJob
+from flowforge.stores.store_errors import StoreClosedError
 
 __all__ = ["WINDOW", "MemoryLog", "MemoryStore"]
 
@@ -40,7 +42,7 @@ class MemoryLog:
 
 
 class MemoryStore:
-    """One log of records as bytes, of which only the flushed part outlives a crash.
+    """One log of records as bytes, of which only the flushed part, which is in `disk`, outlives a crash.
 
     `on_append` is called, with the job's lock held, when something waits to be flushed that did not before.
     Not for several threads.
@@ -48,19 +50,26 @@ class MemoryStore:
 
     is_durable = True
 
-    def __init__(self, codec: Codec, on_append: Callable[[], None], window: int = WINDOW) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        on_append: Callable[[], None],
+        window: int = WINDOW,
+        *,
+        disk: list[tuple[str, bytes]] | None = None,
+    ) -> None:
         self.failure: FlowForgeError | None = None
         self._codec = codec
         self._on_append = on_append
         self._window = window
-        self._flushed: list[tuple[str, bytes]] = []
+        self._disk = [] if disk is None else disk
         self._waiting: list[tuple[str, bytes]] = []
         self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
 
     @property
     def safe(self) -> int:
         """How many records are safe."""
-        return len(self._flushed)
+        return len(self._disk)
 
     @property
     def waiting(self) -> int:
@@ -73,11 +82,11 @@ class MemoryStore:
         return len(self._waiting) >= self._window
 
     def append(self, job: str, record: Record) -> int:
-        """Take the next record of a job; it is safe with the next flush."""
+        """Take the next record of a job; it is safe with the next flush, or never after a failure."""
         self._waiting.append((job, encode_record(record, self._codec)))
         if len(self._waiting) == 1:
             self._on_append()
-        return len(self._flushed) + len(self._waiting)
+        return len(self._disk) + len(self._waiting)
 
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Call `callback` at the end of the flush that makes the record safe; it must not be yet."""
@@ -85,15 +94,17 @@ class MemoryStore:
         self._callbacks.append((number, callback))
 
     def flush(self, most: int | None = None) -> None:
-        """Make what waits safe, in order; only the first `most` records of it if given."""
+        """Make what waits safe, in order; only the first `most` records of it if given. Nothing after a failure."""
+        if self.failure is not None:
+            return
         count = len(self._waiting) if most is None else most
-        self._flushed += self._waiting[:count]
+        self._disk += self._waiting[:count]
         del self._waiting[:count]
-        due = [callback for number, callback in self._callbacks if number <= self.safe]
+        due = sorted((entry for entry in self._callbacks if entry[0] <= self.safe), key=itemgetter(0))
         self._callbacks = deque(entry for entry in self._callbacks if entry[0] > self.safe)
         if self._waiting:
             self._on_append()
-        for callback in due:
+        for _, callback in due:
             callback()
 
     def crash(self) -> None:
@@ -103,22 +114,31 @@ class MemoryStore:
 
     def records(self, job: str) -> list[Record]:
         """The safe records of a job, in order."""
-        return [decode_record(data, owner, self._codec) for owner, data in self._flushed if owner == job]
+        return [decode_record(data, owner, self._codec) for owner, data in self._disk if owner == job]
 
     def jobs(self) -> list[KnownJob]:
         """The jobs that have safe records, oldest first."""
         found: dict[str, KnownJob] = {}
-        for job, data in self._flushed:
+        for job, data in self._disk:
             record = decode_record(data, job, self._codec)
             if isinstance(record, JobStarted):
                 found[job] = KnownJob(job, record.flow, "running", record.at)
             elif isinstance(record, JobMoved):
                 found[job] = found[job]._replace(status=record.status, changed=record.at)
+            else:
+                found[job] = found[job]._replace(changed=record.at)
         return list(found.values())
 
+    def call_when_failed(self, callback: Callable[[], None]) -> None:
+        """Never called: memory does not fail."""
+
     def wait_until_safe(self, number: int) -> None:
-        """Return at once: on a virtual clock nobody waits, and who must know asks `safe`."""
+        """Return at once, unless it has failed: on a virtual clock nobody waits, and who must know asks `safe`."""
+        if number > self.safe and self.failure is not None:
+            raise self.failure
 
     def close(self) -> None:
-        """Flush."""
+        """Flush, and keep nothing more."""
         self.flush()
+        if self.failure is None:
+            self.failure = StoreClosedError("memory")

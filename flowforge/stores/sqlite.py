@@ -6,49 +6,53 @@ Guarantees:
 - A record counts as safe once its frame is committed and synchronised; callbacks and waiters hear of it then.
 - One thread writes. While the disk is full it tries the same frame again; after any other failure nothing more is
   written and nothing is acknowledged.
-- A process whose store was taken over commits nothing.
-- One lock guards the queue; the writer holds it neither while it writes nor while it calls back.
+- A process whose store was taken over commits nothing, nor does a forked child.
+- Long jobs are shortened by a thread of their own, which holds up the writer for a read or one commit at a time.
+- One lock guards the connection; the queue has its own, and nobody waits for the first while holding the second.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import logging
 import sqlite3
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
 from flowforge.records import JobMoved, JobStarted
-from flowforge.stores.frames import Entry, pack
+from flowforge.stores.commit_queue import CommitQueue
+from flowforge.stores.folding import Folder
+from flowforge.stores.frames import Entry
 from flowforge.stores.record_form import decode_record, encode_record
-from flowforge.stores.sqlite_file import SqliteFile
-from flowforge.stores.sqlite_tables import SqliteTables
-from flowforge.stores.store_errors import StoreClosedError, StoreDamagedError, StoreFailedError, StoreFencedError
+from flowforge.stores.retention import chosen
+from flowforge.stores.sqlite_file import SqliteFile, translated
+from flowforge.stores.sqlite_tables import SqliteTables, Stored
+from flowforge.stores.sqlite_writer import SqliteWriter
+from flowforge.stores.store import History
+from flowforge.stores.store_errors import StoreClosedError, StoreForkedError, StoreInUseError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from flowforge.errors import FlowForgeError
     from flowforge.records import Record
     from flowforge.stores.codec import Codec
-    from flowforge.stores.store import KnownJob
+    from flowforge.stores.job_rows import JobRow
+    from flowforge.stores.store import Fold, KnownJob
 
 __all__ = ["SqliteStore"]
 
-logger = logging.getLogger("flowforge")
-
-_FULL_DISK = "SQLITE_FULL"
-_RETRY_INTERVAL = 1.0
-_TIDY_AFTER = 256
-"""Frames in the common log from which on a writer that has nothing else to do moves them into chunks."""
-
 
 class SqliteStore:
-    """The log of a runtime in a file; open it once, and close it after the runtime."""
+    """The log of a runtime in a file; open it once, and close it after the runtime.
+
+    At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A job with more than
+    `fold_records` records, or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the
+    seconds between two attempts while the disk is full. `connection_type` makes the connection.
+    """
 
     is_durable = True
 
@@ -59,216 +63,171 @@ class SqliteStore:
         *,
         window: int = 1024,
         window_bytes: int = 8 << 20,
+        fold_records: int = 10_000,
+        fold_bytes: int = 4 << 20,
+        retry_interval: float = 1.0,
         clock: Clock | None = None,
+        connection_type: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = str(path)
-        self.failure: FlowForgeError | None = None
-        """Why it has failed; None as long as it has not."""
         self._codec = codec
-        self._window = window
-        self._window_bytes = window_bytes
         self._clock = clock or SystemClock()
-        self._file = SqliteFile(path)
-        self._tables = SqliteTables(self._file)
-        self._tables.tidy(self._clock.now())
-        self._safe = self._last = self._tables.last_number
-        self._hash = self._tables.last_hash
-        self._file.note_safe(self._safe)
-        self._waiting: list[Entry] = []
-        self._waiting_bytes = 0
-        self._is_full_disk = False
-        self._frames = 0
-        self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._became_safe = threading.Condition(self._lock)
-        self._is_closing = self._is_idle = False
+
+        def is_long(row: JobRow) -> bool:
+            return row.records > fold_records or row.size > max(fold_bytes, row.base)
+
+        self._file = SqliteFile(path, connection_type)
+        try:
+            with translated(self._file.path):
+                self._tables = SqliteTables(self._file, is_long)
+                self._tables.tidy()
+            self._file.lock.begin(self._file.identity, self._tables.last_number)
+        except BaseException:
+            self._file.close()
+            raise
         self._io = threading.RLock()
+        self._queue = CommitQueue(self._tables.last_number, window, window_bytes)
+        self._writer = SqliteWriter(self._file, self._tables, self._queue, self._io, retry_interval)
+        self._folder: Folder | None = None
+        self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
-        self._writer = threading.Thread(target=self._write_on, name="flowforge-store", daemon=True)
         self._writer.start()
 
     # Writing
 
     @property
+    def failure(self) -> FlowForgeError | None:
+        """Why nothing is kept any more; None as long as it is."""
+        return self._queue.failure
+
+    @property
     def safe(self) -> int:
         """The number of the last record that a crash cannot take."""
-        return self._safe
+        return self._queue.safe
 
     @property
     def is_full(self) -> bool:
         """Whether so much waits for the disk that no further step should start."""
-        return self._last - self._safe >= self._window or self._waiting_bytes >= self._window_bytes
+        return self._queue.is_full
 
     def append(self, job: str, record: Record) -> int:
         """Queue the next record of a job, and give its number; after a failure it is dropped."""
         data = encode_record(record, self._codec)
         if isinstance(record, JobStarted):
-            entry = Entry(job, data, "running", record.flow)
-        else:
-            entry = Entry(job, data, record.status if isinstance(record, JobMoved) else None)
-        with self._lock:
-            self._last += 1
-            if self.failure is None:
-                self._waiting.append(entry)
-                self._waiting_bytes += len(data)
-                if self._is_idle:
-                    self._is_idle = False
-                    self._changed.notify()
-            return self._last
+            return self._queue.append(Entry(job, data, record.at, "running", record.flow))
+        status = record.status if isinstance(record, JobMoved) else None
+        return self._queue.append(Entry(job, data, record.at, status))
 
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Have the writer call `callback` once the record is safe; never if it fails before."""
-        with self._lock:
-            heapq.heappush(self._callbacks, (number, next(self._order), callback))
-            if number <= self._safe and self._is_idle:
-                self._is_idle = False
-                self._changed.notify()
+        self._queue.call_when_safe(number, callback)
+
+    def call_when_failed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once it has failed or was closed, on whichever thread finds out."""
+        self._queue.call_when_failed(callback)
 
     def wait_until_safe(self, number: int) -> None:
         """Return once the record is safe; raises why it never will be."""
-        with self._lock:
-            while self._safe < number and self.failure is None:
-                self._became_safe.wait()
-            if self._safe < number and self.failure is not None:
-                raise self.failure
+        self._queue.wait_until_safe(number)
 
     def close(self) -> None:
         """Make all safe that was appended, and close the file; waits for the writer."""
-        with self._lock:
-            if self._is_closing:
-                return
-            self._is_closing = True
-            self._changed.notify()
+        if not self._queue.close() or self._is_forked:
+            return
+        if self._folder is not None:
+            self._folder.stop()
         self._writer.join()
-        with self._lock:
-            if self.failure is None:
-                self.failure = StoreClosedError(self.path)
-            self._became_safe.notify_all()
-        self._file.close()
-
-    def _write_on(self) -> None:
-        """The writer's thread."""
-        while (entries := self._next_entries()) is not None:
-            if entries:
-                first = self._safe + 1
-                frame, frame_hash = pack(self._file.epoch, first, entries, self._hash)
-                if not self._try_to_write(first, frame):
-                    return
-                self._hash = frame_hash
-                self._file.note_safe(first + len(entries) - 1)
-                with self._lock:
-                    self._safe = first + len(entries) - 1
-                    self._became_safe.notify_all()
-            self._call_back()
-            if self._frames >= _TIDY_AFTER and not self._waiting:
-                self._tidy()
-        self._tidy()
-
-    def _next_entries(self) -> list[Entry] | None:
-        with self._lock:
-            while not self._waiting and not self._is_closing and not self._is_due():
-                self._is_idle = True
-                self._changed.wait()
-            self._is_idle = False
-            entries, self._waiting = self._waiting, []
-            self._waiting_bytes = 0
-            return entries if entries or self._is_due() or not self._is_closing else None
-
-    def _is_due(self) -> bool:
-        return bool(self._callbacks) and self._callbacks[0][0] <= self._safe
-
-    def _call_back(self) -> None:
-        while True:
-            with self._lock:
-                if not self._is_due():
-                    return
-                callback = heapq.heappop(self._callbacks)[2]
-            try:
-                callback()
-            except Exception:
-                logger.exception("What was to follow a commit of the store %r raised.", self.path)
-
-    def _try_to_write(self, first: int, frame: bytes) -> bool:
-        """Commit a frame, waiting for space if there is none; False after a failure."""
-        while True:
-            try:
-                with self._io:
-                    is_ours = self._file.write(first, frame)
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorname", "") != _FULL_DISK:
-                    self._fail(StoreFailedError(self.path, str(error)))
-                    return False
-                if not self._waits_for_space():
-                    return False
-                continue
-            if not is_ours:
-                self._fail(StoreFencedError(self.path))
-                return False
-            if self._is_full_disk:
-                self._is_full_disk = False
-                logger.warning("The store %r has space again, and goes on.", self.path)
-            self._frames += 1
-            return True
-
-    def _waits_for_space(self) -> bool:
-        if not self._is_full_disk:
-            self._is_full_disk = True
-            logger.error("The disk under the store %r is full. Its jobs wait for space; free some.", self.path)
-        with self._lock:
-            if self._is_closing:
-                self._fail(StoreFailedError(self.path, "the disk was full when it was closed"))
-                return False
-            self._changed.wait(_RETRY_INTERVAL)
-        return True
-
-    def _fail(self, failure: FlowForgeError) -> None:
-        logger.critical("%s", failure)
-        with self._lock:
-            self.failure = failure
-            self._waiting.clear()
-            self._became_safe.notify_all()
-
-    def _tidy(self) -> None:
-        try:
-            with self._io:
-                self._tables.tidy(self._clock.now())
-            self._frames = 0
-        except StoreDamagedError as damage:
-            self._fail(damage)
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorname", "") != _FULL_DISK:
-                self._fail(StoreFailedError(self.path, str(error)))
+        with self._io:
+            self._queue.fail(StoreClosedError(self.path))
+            self._file.close()
 
     # Reading
 
-    def records(self, job: str) -> list[Record]:
-        """The safe records of a job, in order."""
+    @contextmanager
+    def _tidied(self) -> Iterator[SqliteTables]:
+        """The tables, with all that is safe in them; raises why they cannot be read."""
         with self._io:
-            self._tables.tidy(self._clock.now())
-            data = self._tables.records(job)
-        return [decode_record(record, job, self._codec) for record in data]
+            if self.failure is not None:
+                raise self.failure
+            with translated(self._file.path):
+                self._tables.tidy()
+                yield self._tables
 
     def jobs(self) -> list[KnownJob]:
         """What is known of all jobs, oldest first."""
-        with self._io:
-            self._tables.tidy(self._clock.now())
-            return self._tables.jobs()
+        with self._tidied() as tables:
+            return tables.jobs()
 
-    def delete(self, jobs: list[str]) -> None:
-        """Forget jobs."""
-        with self._io:
-            self._tables.tidy(self._clock.now())
-            self._tables.delete(jobs)
+    def records(self, job: str) -> list[Record]:
+        """The safe records of a job, in order; of one that was shortened, those that its base does not stand for."""
+        return self.history(job).records
+
+    def history(self, job: str) -> History:
+        """All that is kept of a job; without base and records if it has no such job."""
+        with self._tidied() as tables:
+            stored = tables.stored(job)
+        return History(None, []) if stored is None else self._history_of(stored)
+
+    def _history_of(self, stored: Stored) -> History:
+        job = stored.row.job
+        return History(stored.base, [decode_record(data, job, self._codec) for data in stored.records])
+
+    # Keeping it small
+
+    def fold_with(self, fold: Fold) -> None:
+        """From now on make bases of long jobs with `fold`, which a thread of the store calls, with no lock held.
+
+        Called by the runtime that takes the store; StoreInUseError if another has.
+        """
+        if self._folder is not None:
+            raise StoreInUseError(self.path, None)
+        self._folder = Folder(self._next_long, self._shorten, fold)
+        self._tables.on_long = self._folder.look
+        self._folder.start()
+
+    def _next_long(self) -> tuple[Stored, History] | None:
+        with self._tidied() as tables:
+            while tables.long_jobs:
+                stored = tables.stored(next(iter(tables.long_jobs)))
+                if stored is not None:
+                    return stored, self._history_of(stored)
+            return None
+
+    def _shorten(self, stored: Stored, base: bytes | None) -> None:
+        with self._tidied() as tables:
+            if base is None:
+                tables.keep_long(stored.row.job)
+            else:
+                tables.replace(stored, base)
+
+    def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
+        """Forget finished jobs, and give their number; StoreRetentionError for jobs that are not finished.
+
+        `older_than` is a time, or seconds before now, that their last record must be older than. Without `status`
+        completed and cancelled jobs go; failed ones, which can be resumed, only if it names them.
+        """
+        with self._tidied() as tables:
+            names = chosen(tables.jobs(), older_than, status, self._clock.now())
+            return tables.delete(names)
+
+    def delete(self, jobs: Sequence[str]) -> int:
+        """Forget jobs, whatever their status, and give the number of those that were there."""
+        with self._tidied() as tables:
+            return tables.delete(jobs)
+
+    def vacuum(self) -> None:
+        """Give the space of forgotten jobs back to the disk; nothing is made safe meanwhile."""
+        with self._tidied():
+            self._file.connection.execute("VACUUM")
+            self._file.shorten_log()
 
     def _give_up_in_child(self) -> None:
-        """A forked child must neither write nor close what its parent has open."""
-        self._lock = threading.RLock()
-        self.failure = StoreFailedError(self.path, "this process was forked from the one that has it open")
-        self._waiting.clear()
+        self._is_forked = True
+        self._io = threading.RLock()
+        self._queue.give_up_in_child(StoreForkedError(self.path))
+        self._file.lock.close()
         _INHERITED.append(self._file)
 
 
 _INHERITED: list[SqliteFile] = []
-"""Files of a parent process, kept open: closing one would let go of the parent's locks."""
+"""In a forked child, files of its parent: closing one would let go of the parent's locks."""

@@ -1,108 +1,144 @@
-"""The file under a SQLite store: who may open it, with which settings, and that it holds all that was acknowledged.
+"""The file under a SQLite store: who may open it, with which settings, and that it is the one that was written.
 
-A lock file beside it names the process that has it open and the last record that is safe, so that a lost or
-exchanged file is noticed. The database's write-ahead log is synchronised with every commit.
+The database's write-ahead log is synchronised with every commit.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import uuid
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flowforge.stores.store_errors import StoreDamagedError, StoreInUseError, StoreSettingError
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - on Windows the database locks its file itself
-    fcntl = None  # type: ignore[assignment]  # looked at before each use
+from flowforge.stores.lock_file import LockFile
+from flowforge.stores.store_errors import (
+    StoreDamagedError,
+    StoreFailedError,
+    StoreFencedError,
+    StoreFullError,
+    StoreInUseError,
+    StoreSettingError,
+    StoreUnreachableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FORMAT", "SqliteFile"]
+    from flowforge.errors import FlowForgeError
+
+__all__ = ["FORMAT", "SqliteFile", "error_from", "refuse_network", "translated"]
 
 FORMAT = 1
 """The version of the tables."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS frames (first INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS chunks (
-    job TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (job, first)
+_APPLICATION = 0x464C4647
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE frames (first INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE chunks (
+    job TEXT NOT NULL, first INTEGER NOT NULL, is_base INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX chunks_of_job ON chunks (job, first);
+CREATE TABLE jobs (
+    job TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, first INTEGER NOT NULL, changed INTEGER NOT NULL,
+    records INTEGER NOT NULL, size INTEGER NOT NULL, base INTEGER NOT NULL, checksum INTEGER NOT NULL,
+    seal INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS jobs (
-    job TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, first INTEGER NOT NULL, changed REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS jobs_in_order ON jobs (first);
+CREATE INDEX jobs_in_order ON jobs (first);
 """
+_SETTINGS = (
+    ("journal_mode", "wal"),
+    ("synchronous", 2),
+    ("busy_timeout", 5000),
+    ("mmap_size", 0),
+    ("foreign_keys", 1),
+)
+# Our statements are fixed, so one that SQLite cannot make sense of has met tables that are not as we made them.
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_FORMAT")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre"})
+_MOUNTS = Path("/proc/mounts")
 
 
 class SqliteFile:
     """One open database file, with one connection that any one thread at a time may use.
 
-    StoreInUseError, StoreSettingError or StoreDamagedError if it cannot be opened as it must be.
+    StoreInUseError, StoreSettingError, StoreUnreachableError or StoreDamagedError if it cannot be opened as it must
+    be. `connection_type` makes the connection.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], connection_type: type[sqlite3.Connection] = sqlite3.Connection
+    ) -> None:
         self.path = Path(path).absolute()
-        _refuse_network(self.path)
-        self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Only Linux has that file; elsewhere it is for the guide to say.
+        with suppress(OSError):
+            refuse_network(self.path, _MOUNTS.read_text(encoding="utf-8", errors="replace"))
         try:
-            self._take_lock()
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self.connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self.lock = LockFile(self.path)
             try:
-                self._prepare()
-            except sqlite3.DatabaseError as err:
-                self.connection.close()
-                raise StoreDamagedError(str(self.path), str(err)) from err
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._open(connection_type)
+            except BaseException:
+                self.lock.close()
+                raise
+        except OSError as err:
+            raise StoreUnreachableError(str(self.path), err.strerror or str(err)) from err
+
+    def _open(self, connection_type: type[sqlite3.Connection]) -> None:
+        with translated(self.path):
+            self.connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, factory=connection_type
+            )
+        try:
+            with translated(self.path):
+                self._set_up()
+                self._know_tables()
+                self.identity = self._identify()
+                epoch = self.meta("epoch", 0)
+                if not isinstance(epoch, int):
+                    raise StoreDamagedError(str(self.path), f"its epoch is {epoch!r}")
+                self.epoch = epoch + 1
+                self.set_meta("epoch", self.epoch)
         except BaseException:
-            os.close(self._lock)
+            self.connection.close()
             raise
 
-    def _take_lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder, _ = self._read_lock()
-            raise StoreInUseError(str(self.path), None if holder == os.getpid() else holder) from None
-        self.acknowledged = self._read_lock()[1]
-
-    def _read_lock(self) -> tuple[int | None, int]:
-        words = os.pread(self._lock, 100, 0).split()
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (None, 0)
-
-    def note_safe(self, number: int) -> None:
-        """Write down, beside the database, that all records up to this one are safe."""
-        os.pwrite(self._lock, b"%20d %20d\n" % (os.getpid(), number), 0)
-
-    def _prepare(self) -> None:
-        for setting, wanted in (
-            ("journal_mode", "wal"),
-            ("synchronous", 2),
-            ("busy_timeout", 5000),
-            ("mmap_size", 0),
-            ("foreign_keys", 1),
-        ):
+    def _set_up(self) -> None:
+        for setting, wanted in _SETTINGS:
             self.connection.execute(f"PRAGMA {setting} = {wanted}").close()
             row = self.connection.execute(f"PRAGMA {setting}").fetchone()
             found = None if row is None else row[0]
             # A build without memory mapping has no such setting, and needs none.
             if found != wanted and not (setting == "mmap_size" and found is None):
                 raise StoreSettingError(str(self.path), setting, wanted, found)
-        self.connection.executescript(_SCHEMA)
+
+    def _know_tables(self) -> None:
+        """Make the tables of a new file; StoreDamagedError for the database of anybody else."""
+        (application,) = self.connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self.connection.execute("PRAGMA schema_version").fetchone()
+        if version == 0:
+            text = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION}; COMMIT"
+            self.connection.executescript(text)
+            self.set_meta("format", FORMAT)
+        elif application != _APPLICATION:
+            raise StoreDamagedError(str(self.path), "it is a database, but no store of jobs")
         known = self.meta("format", FORMAT)
         if known != FORMAT:
             raise StoreDamagedError(str(self.path), f"its format is {known!r}, and this version reads {FORMAT!r}")
-        self.set_meta("format", FORMAT)
-        self.epoch = int(self.meta("epoch", 0)) + 1
-        self.set_meta("epoch", self.epoch)
+
+    def _identify(self) -> str:
+        identity = self.meta("store", None)
+        if identity is None:
+            if self.lock.acknowledged:
+                problem = f"its records, of which {self.lock.acknowledged} were safe, are not in it"
+                raise StoreDamagedError(str(self.path), problem)
+            identity = uuid.uuid4().hex
+            self.set_meta("store", identity)
+        elif self.lock.acknowledged and self.lock.identity != identity:
+            raise StoreDamagedError(str(self.path), "another store lies in its place")
+        return str(identity)
 
     def meta(self, key: str, default: Any) -> Any:
         """A single value of the store."""
@@ -118,25 +154,73 @@ class SqliteFile:
         statement = "INSERT INTO frames SELECT ?, ? WHERE (SELECT value FROM meta WHERE key = 'epoch') = ?"
         return self.connection.execute(statement, (first, frame, self.epoch)).rowcount == 1
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
+    def frames(self) -> list[tuple[int, bytes]]:
         """The frames that stand in the common log, oldest first."""
-        yield from self.connection.execute("SELECT first, data FROM frames ORDER BY first").fetchall()
+        return self.connection.execute("SELECT first, data FROM frames ORDER BY first").fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is done in the block takes place, or, if it raises, nothing; StoreFencedError if not ours."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            if self.meta("epoch", None) != self.epoch:
+                raise StoreFencedError(str(self.path))
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                # A full disk has rolled back by itself, and a second time would hide why.
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def log_size(self) -> int:
+        """How many bytes the write-ahead log has."""
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def shorten_log(self) -> None:
+        """Move the write-ahead log into the database, and cut it to nothing, unless a reader is in the way."""
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the database and let go of the lock."""
         self.connection.close()
-        os.close(self._lock)
+        self.lock.close()
 
 
-def _refuse_network(path: Path) -> None:
-    """Raise StoreSettingError if the file system is a network's, as far as that can be told."""
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What SQLite raises in the block becomes an error of ours."""
     try:
-        lines = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    mounts = [(fields[1], fields[2]) for line in lines if len(fields := line.split()) > 2]
+        yield
+    except sqlite3.Error as error:
+        raise error_from(str(path), error) from error
+
+
+def error_from(path: str, error: sqlite3.Error) -> FlowForgeError:
+    """Our error for one of SQLite's."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    # A text that is none has no name of its own.
+    if name.startswith(_DAMAGE) or (not name and isinstance(error, sqlite3.OperationalError)):
+        return StoreDamagedError(path, str(error))
+    if name.startswith("SQLITE_FULL"):
+        return StoreFullError(path, str(error))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreInUseError(path, "another program that writes to it")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return StoreUnreachableError(path, str(error))
+    return StoreFailedError(path, str(error))
+
+
+def refuse_network(path: Path, mounts: str) -> None:
+    """Raise StoreSettingError if, by this list of mounts, the file would be on another machine."""
+    lines = [line.split() for line in mounts.splitlines()]
+    places = [(fields[1].replace("\\040", " "), fields[2]) for fields in lines if len(fields) > 2]
     folder = str(path.parent.resolve())
-    within = [m for m in mounts if folder == m[0] or folder.startswith(m[0].rstrip("/") + "/")]
-    kind = max(within, key=lambda mount: len(mount[0]), default=("", ""))[1]
+    within = [place for place in places if folder == place[0] or folder.startswith(place[0].rstrip("/") + "/")]
+    # A later mount on the same place hides the one before.
+    kind = max(enumerate(within), key=lambda entry: (len(entry[1][0]), entry[0]), default=(0, ("", "")))[1][1]
     if kind in _NETWORK:
         raise StoreSettingError(str(path), "its file system", "a local one", kind)

@@ -1,138 +1,249 @@
 """What a SQLite store holds: the common log of frames, and the records of each job in chunks of its own.
 
-Frames are moved into chunks, as bytes, when the writer has nothing else to do; so the common log stays short, and one
-job can be read, shortened or deleted without a look at the others.
+Frames are moved into chunks when the writer has nothing else to do; so the common log stays short, and one job can be
+read, shortened or deleted without a look at the others. Whatever SQLite does not check is sealed: the rows of jobs,
+how many there are, and what each job's chunks hold. A statement is one row here, or one for many, because each row
+that SQLite gives or takes lets go of the interpreter, and beside busy threads that costs milliseconds.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from flowforge.stores.frames import FIRST_HASH, DamagedFrame, Frame, unpack
+from flowforge.stores.frames import DamagedFrame, Entry, unpack
+from flowforge.stores.job_rows import Head, JobRow, decoded_rows
 from flowforge.stores.store import KnownJob
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from flowforge.stores.sqlite_file import SqliteFile
 
-__all__ = ["SqliteTables"]
+__all__ = ["SqliteTables", "Stored"]
 
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder(list[bytes]).decode
+_ROWS_AT_ONCE = 128
+_COLUMNS = ", ".join(JobRow._fields)
+
+
+class Stored(NamedTuple):
+    """What the tables hold of a job."""
+
+    row: JobRow
+    base: bytes | None
+    records: list[bytes]
+    last_chunk: int
+    """Where the last of its chunks begins."""
 
 
 class SqliteTables:
-    """The tables of one file; used by one thread at a time."""
+    """The tables of one file; used by one thread at a time.
 
-    def __init__(self, file: SqliteFile) -> None:
+    `is_long` says of which jobs `long_jobs` shall tell.
+    """
+
+    def __init__(self, file: SqliteFile, is_long: Callable[[JobRow], bool]) -> None:
         self._file = file
-        self._connection = file.connection
-        self.last_number = 0
-        """The number of the last record in the store."""
-        self.last_hash = FIRST_HASH
-        self._check()
+        self._is_long = is_long
+        self._execute = file.connection.execute
+        self.long_jobs: dict[str, None] = {}
+        self.on_long: Callable[[], None] | None = None
+        """Called, in the middle of things, when there are long jobs."""
+        self._kept_long: set[str] = set()
+        self._entries: list[Entry] = []
+        """What stands in the common log, as it will come into chunks."""
+        self._frames: list[int] = []
+        self._size = 0
+        head = Head.decode(file.meta("head", Head().encode()))
+        if head is None:
+            raise self._damage("its head is not what was written")
+        self._head = head
+        self.last_number, self.last_hash = self._head.last_number, self._head.last_hash
+        self._read_log()
+        self._all_rows()
 
-    def _check(self) -> None:
+    def _read_log(self) -> None:
         """Read the common log through; StoreDamagedError unless all that was acknowledged is there as it was."""
-        for frame in self._frames():
-            self.last_number, self.last_hash = frame.last, frame.hash
-        if self._file.acknowledged > self.last_number:
-            problem = f"the records {self.last_number + 1} to {self._file.acknowledged}, which were safe, are not in it"
-            raise self._damage(problem)
-
-    def _frames(self) -> Iterator[Frame]:
-        self.last_number = int(self._file.meta("last_number", 0))
-        before = self.last_hash = self._file.meta("last_hash", FIRST_HASH)
-        number = self.last_number
         for first, data in self._file.frames():
+            if not isinstance(data, bytes):
+                raise self._damage("a frame is not what was written")
             try:
-                frame = unpack(data, before)
+                frame = unpack(data, self.last_hash)
             except DamagedFrame as damage:
                 raise self._damage(str(damage)) from None
-            if first != number + 1 or frame.first != first:
-                raise self._damage(f"the records from {number + 1} on are missing before {first}")
-            yield frame
-            number, before = frame.last, frame.hash
+            if first != self.last_number + 1 or frame.first != first:
+                raise self._damage(f"the records from {self.last_number + 1} on are missing before {first}")
+            self.note(first, frame.entries, frame.hash, len(data))
+        acknowledged = self._file.lock.acknowledged
+        if acknowledged > self.last_number:
+            problem = f"the records {self.last_number + 1} to {acknowledged}, which were safe, are not in it"
+            raise self._damage(problem)
 
-    def tidy(self, now: float) -> None:
+    @property
+    def backlog(self) -> tuple[int, int]:
+        """How many frames stand in the common log, and how many bytes."""
+        return len(self._frames), self._size
+
+    def note(self, first: int, entries: Sequence[Entry], frame_hash: bytes, size: int) -> None:
+        """A frame was committed."""
+        self._entries += entries
+        self._frames.append(first)
+        self._size += size
+        self.last_number, self.last_hash = first + len(entries) - 1, frame_hash
+
+    def tidy(self) -> None:
         """Move the common log into the chunks of its jobs, in one transaction."""
-        frames = list(self._frames())
-        if not frames:
+        if not self._frames:
             return
-        parts: dict[str, list[bytes]] = {}
+        by_job: dict[str, list[Entry]] = {}
         firsts: dict[str, int] = {}
-        news: dict[str, tuple[str | None, str]] = {}
-        for frame in frames:
-            for number, entry in enumerate(frame.entries, start=frame.first):
-                parts.setdefault(entry.job, []).append(entry.data)
-                firsts.setdefault(entry.job, number)
-                if entry.status is not None:
-                    flow = news[entry.job][0] if entry.job in news else None
-                    news[entry.job] = entry.flow or flow, entry.status
-        last = frames[-1]
-        execute = self._connection.execute
-        with self.transaction():
-            for job, data in parts.items():
-                chunk = _encode(data)
-                row = (job, firsts[job], len(data), zlib.crc32(chunk), chunk)
-                execute("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", row)
-                flow, status = news.get(job, (None, None))
-                if flow is not None:
-                    execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", (job, flow, status, firsts[job], now))
-                else:
-                    text = "UPDATE jobs SET status = coalesce(?, status), changed = ? WHERE job = ?"
-                    execute(text, (status, now, job))
-            self._file.set_meta("last_number", last.last)
-            self._file.set_meta("last_hash", last.hash)
-            execute("DELETE FROM frames WHERE first <= ?", (last.first,))
-        self.last_number, self.last_hash = last.last, last.hash
+        for number, entry in enumerate(self._entries, start=self.last_number - len(self._entries) + 1):
+            by_job.setdefault(entry.job, []).append(entry)
+            firsts.setdefault(entry.job, number)
+        head = self._head
+        with self._file.transaction():
+            before = {row.job: row for row in self._rows_of(list(by_job))}
+            chunks: list[tuple[object, ...]] = []
+            rows: list[JobRow] = []
+            for job, entries in by_job.items():
+                chunk = _encode([entry.data for entry in entries])
+                row = JobRow.after(before.get(job), entries, firsts[job], chunk)
+                # Of a job that was deleted meanwhile nothing more is kept.
+                if row is not None:
+                    rows.append(row)
+                    chunks.append((job, firsts[job], 0, len(entries), chunk))
+                    head = head.with_row(before.get(job), row)
+            head = head._replace(last_number=self.last_number, last_hash=self.last_hash)
+            self._insert("INSERT INTO chunks VALUES", chunks)
+            self._insert("INSERT OR REPLACE INTO jobs VALUES", rows)
+            self._file.set_meta("head", head.encode())
+            self._execute("DELETE FROM frames WHERE first <= ?", (self._frames[-1],))
+        self._head = head
+        self._entries, self._frames, self._size = [], [], 0
+        self._note_long(rows)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All that is done in the block takes place, or, if it raises, nothing."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._connection.in_transaction:
-                # A full disk has rolled back by itself, and a second time would hide why.
-                self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+    def _note_long(self, rows: Iterable[JobRow]) -> None:
+        self.long_jobs.update((row.job, None) for row in rows if row.job not in self._kept_long and self._is_long(row))
+        if self.long_jobs and self.on_long is not None:
+            self.on_long()
+
+    def keep_long(self, job: str) -> None:
+        """Tell of that job no more."""
+        self._kept_long.add(job)
+        self.long_jobs.pop(job, None)
+
+    def _insert(self, text: str, rows: Sequence[tuple[object, ...]]) -> None:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows[start : start + _ROWS_AT_ONCE]
+            marks = "(" + ", ".join("?" * len(part[0])) + ")"
+            self._execute(f"{text} {', '.join([marks] * len(part))}", [value for row in part for value in row])
+
+    def _rows_of(self, jobs: Sequence[str]) -> list[JobRow]:
+        """The rows of those of these jobs that there are."""
+        rows: list[JobRow] = []
+        for start in range(0, len(jobs), _ROWS_AT_ONCE):
+            part = jobs[start : start + _ROWS_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            text = f"SELECT json_group_array(json_array({_COLUMNS})) FROM jobs WHERE job IN ({marks})"  # noqa: S608 - only marks
+            rows += self._sound(self._execute(text, part).fetchone()[0])
+        return rows
+
+    def _all_rows(self) -> list[JobRow]:
+        """The rows of all jobs, oldest first; StoreDamagedError if one is missing or not what was written."""
+        part_of_jobs = "(SELECT * FROM jobs WHERE first > ? ORDER BY first LIMIT 10000)"
+        text = f"SELECT json_group_array(json_array({_COLUMNS})) FROM {part_of_jobs}"  # noqa: S608 - our own words
+        rows: list[JobRow] = []
+        while part := self._sound(self._execute(text, (rows[-1].first if rows else 0,)).fetchone()[0]):
+            rows += part
+        if not self._head.is_of(rows):
+            raise self._damage("the list of its jobs is not what was written")
+        self._note_long(rows)
+        return rows
+
+    def _sound(self, text: str) -> list[JobRow]:
+        rows = decoded_rows(text)
+        if rows is None:
+            raise self._damage("the entry of a job is not what was written")
+        return rows
 
     # Reading, after `tidy`
 
     def jobs(self) -> list[KnownJob]:
         """All jobs, oldest first."""
-        rows = self._connection.execute("SELECT job, flow, status, changed FROM jobs ORDER BY first").fetchall()
-        return [KnownJob(*row) for row in rows]
+        return [KnownJob(row.job, row.flow, row.status, row.changed / 1e6) for row in self._all_rows()]
 
-    def records(self, job: str) -> list[bytes]:
-        """The bytes of a job's records, in order; StoreDamagedError if they are not what was written."""
-        found: list[bytes] = []
-        text = "SELECT count, checksum, data FROM chunks WHERE job = ? ORDER BY first"
-        for count, checksum, data in self._connection.execute(text, (job,)).fetchall():
-            if zlib.crc32(data) != checksum:
+    def stored(self, job: str) -> Stored | None:
+        """What is kept of a job; None if it is not there, StoreDamagedError if it is not what was written."""
+        rows = self._rows_of([job])
+        if not rows:
+            return None
+        row, base, count, checksum = rows[0], None, 0, 0
+        records: list[bytes] = []
+        last = 0
+        text = "SELECT first, is_base, count, data FROM chunks WHERE job = ? ORDER BY first"
+        for first, is_base, length, data in self._execute(text, (job,)).fetchall():
+            last = first
+            if not isinstance(data, bytes):
                 raise self._damage(f"records of the job {job!r} are not what was written")
+            checksum = zlib.crc32(data, checksum)
+            if is_base:
+                base = data
+                continue
             try:
-                records = _decode(data)
+                found = _decode(data)
             except MsgspecError as err:
                 raise self._damage(f"records of the job {job!r} cannot be read ({err})") from err
-            if len(records) != count:
+            if len(found) != length:
                 raise self._damage(f"records of the job {job!r} are missing")
-            found += records
-        return found
+            records += found
+            count += length
+        if checksum != row.checksum or count != row.records or (base is None) != (row.base == 0):
+            raise self._damage(f"records of the job {job!r} are not what was written")
+        return Stored(row, base, records, last)
 
-    def delete(self, jobs: Iterable[str]) -> None:
-        """Forget jobs."""
-        with self.transaction():
-            for job in jobs:
-                self._connection.execute("DELETE FROM chunks WHERE job = ?", (job,))
-                self._connection.execute("DELETE FROM jobs WHERE job = ?", (job,))
+    def replace(self, before: Stored, base: bytes) -> bool:
+        """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing."""
+        job = before.row.job
+        self.long_jobs.pop(job, None)
+        rows = self._rows_of([job])
+        if not rows or rows[0].first != before.row.first:
+            return False
+        text = "SELECT data FROM chunks WHERE job = ? AND first > ? ORDER BY first"
+        rest = self._execute(text, (job, before.last_chunk)).fetchall()
+        checksum = zlib.crc32(base)
+        for (data,) in rest:
+            checksum = zlib.crc32(data, checksum)
+        size = sum(len(data) for (data,) in rest)
+        left = rows[0].records - len(before.records)
+        row = rows[0]._replace(records=left, size=size, base=len(base), checksum=checksum).sealed()
+        with self._file.transaction():
+            self._execute("DELETE FROM chunks WHERE job = ? AND first <= ?", (job, before.last_chunk))
+            self._insert("INSERT INTO chunks VALUES", [(job, before.last_chunk, 1, 1, base)])
+            self._insert("INSERT OR REPLACE INTO jobs VALUES", [row])
+            head = self._head.with_row(rows[0], row)
+            self._file.set_meta("head", head.encode())
+        self._head = head
+        self._note_long([row])
+        return True
+
+    def delete(self, jobs: Sequence[str]) -> int:
+        """Forget jobs; how many of them there were."""
+        head = self._head
+        with self._file.transaction():
+            rows = self._rows_of(jobs)
+            for row in rows:
+                head = head.with_row(row, None)
+                self._execute("DELETE FROM chunks WHERE job = ?", (row.job,))
+                self._execute("DELETE FROM jobs WHERE job = ?", (row.job,))
+            self._file.set_meta("head", head.encode())
+        self._head = head
+        for row in rows:
+            self.long_jobs.pop(row.job, None)
+        return len(rows)
 
     def _damage(self, problem: str) -> StoreDamagedError:
         return StoreDamagedError(str(self._file.path), problem)

@@ -1,12 +1,12 @@
 """What a store offers to a runtime: a log that records come into and are read from, and the jobs that are in it."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from flowforge.errors import FlowForgeError
 from flowforge.records import Record
 
-__all__ = ["KnownJob", "Log", "Store"]
+__all__ = ["Fold", "FoldingStore", "History", "KnownJob", "Log", "Store"]
 
 
 class KnownJob(NamedTuple):
@@ -17,7 +17,20 @@ class KnownJob(NamedTuple):
     status: str
     """As its last record that changed it says: `running` until then."""
     changed: float
-    """Seconds since the epoch, when the store last noted something of it."""
+    """Seconds since the epoch, as its last record says."""
+
+
+class History(NamedTuple):
+    """All that a store has of a job."""
+
+    base: bytes | None
+    """What a fold made of the records that the store no longer has; None if it has all."""
+    records: list[Record]
+    """Those that follow, in order."""
+
+
+Fold = Callable[[str, History], bytes]
+"""Makes one base of all that is kept of a job, given its id; no user code may be called for it."""
 
 
 class Log(Protocol):
@@ -48,8 +61,14 @@ class Log(Protocol):
 class Store(Log, Protocol):
     """A log that can be read; one thread at a time reads."""
 
-    failure: FlowForgeError | None
-    """Why nothing is kept any more; None as long as it is."""
+    @property
+    def failure(self) -> FlowForgeError | None:
+        """Why nothing is kept any more; None as long as it is."""
+        ...
+
+    def call_when_failed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once nothing is kept any more; never with a lock held."""
+        ...
 
     def wait_until_safe(self, number: int) -> None:
         """Return when that record is safe; raises the failure if it never will be."""
@@ -65,4 +84,17 @@ class Store(Log, Protocol):
 
     def close(self) -> None:
         """Make safe what was appended, and let go of the file."""
+        ...
+
+
+@runtime_checkable
+class FoldingStore(Protocol):
+    """A store that can shorten a long job, if it is told how."""
+
+    def fold_with(self, fold: Fold) -> None:
+        """From now on make bases of long jobs; `fold` is called by a thread of the store, with no lock held."""
+        ...
+
+    def history(self, job: str) -> History:
+        """All that is kept of a job; without base and records if it has no such job."""
         ...

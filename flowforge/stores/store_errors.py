@@ -7,8 +7,12 @@ __all__ = [
     "StoreDamagedError",
     "StoreFailedError",
     "StoreFencedError",
+    "StoreForkedError",
+    "StoreFullError",
     "StoreInUseError",
+    "StoreRetentionError",
     "StoreSettingError",
+    "StoreUnreachableError",
     "StoreUrlError",
 ]
 
@@ -32,10 +36,10 @@ class StoreClosedError(FlowForgeError):
 
 
 class StoreInUseError(FlowForgeError):
-    """Another process, or another runtime of this one, has the store open."""
+    """Another process, another runtime of this one, or a program that is none of ours has the store open."""
 
-    def __init__(self, path: str, holder: int | None) -> None:
-        who = "another runtime" if holder is None else f"the process {holder}"
+    def __init__(self, path: str, holder: int | str | None) -> None:
+        who = "another runtime" if holder is None else f"the process {holder}" if isinstance(holder, int) else holder
         super().__init__(
             f"The store {path!r} is in use by {who}. Shut that down, or give this runtime a store of its own."
         )
@@ -59,8 +63,8 @@ class StoreDamagedError(FlowForgeError):
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(
-            f"The store {path!r} is damaged: {problem}. Restore the file, with its -wal beside it, from a backup; "
-            "nothing was read as a shorter history."
+            f"The store {path!r} is damaged: {problem}. Nothing was read as a shorter history; restore it from a "
+            "backup together with the -wal and .lock files beside it."
         )
         self.path = path
         self.problem = problem
@@ -73,6 +77,46 @@ class StoreFailedError(FlowForgeError):
         super().__init__(
             f"The store {path!r} has failed: {problem}. It is not known what reached the disk, so the runtime has "
             "stopped; look after the disk, then start the process again."
+        )
+        self.path = path
+        self.problem = problem
+
+
+class StoreForkedError(FlowForgeError):
+    """This process was forked from the one that has the store open."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"The store {path!r} belongs to the process that this one was forked from, so this one can neither read "
+            "nor write it. Open a runtime with a store of its own in the child."
+        )
+        self.path = path
+
+
+class StoreFullError(FlowForgeError):
+    """There is no space for what a store has to write before it can be read."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"The store {path!r} has no space: {problem}. Free some on its disk.")
+        self.path = path
+        self.problem = problem
+
+
+class StoreRetentionError(FlowForgeError, ValueError):
+    """Jobs of that kind are not let go."""
+
+    def __init__(self, name: str, value: object, remedy: str) -> None:
+        super().__init__(f"A store cannot let go of jobs with {name} = {value!r}. {remedy}")
+        self.name = name
+        self.value = value
+
+
+class StoreUnreachableError(FlowForgeError):
+    """The file cannot be opened."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(
+            f"The store {path!r} cannot be opened: {problem}. Create its folder, and let this process write there."
         )
         self.path = path
         self.problem = problem

@@ -44,8 +44,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "library"
 
 
-def by_flow(repository: Path, directory: str) -> dict[str, Any]:
-    job = example(repository, "stdlib_census").take_census(directory)
+def by_flow(repository: Path, directory: str, store: str | None = None) -> dict[str, Any]:
+    job = example(repository, "stdlib_census").take_census(directory, store=store)
     assert job.status == "completed"
     skipped = sorted(letter.payload["path"] for letter in job.dead_letters)
     return {**job.get_routine_state("tally"), "skipped": skipped}
@@ -56,8 +56,8 @@ def by_loop(repository: Path, directory: str) -> dict[str, Any]:
     return census
 
 
-def run_census(repository: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    program = str(repository / "examples" / "stdlib_census.py")
+def run_census(repository: Path, *arguments: str, program: str = "stdlib_census") -> "subprocess.CompletedProcess[str]":
+    program = str(repository / "examples" / f"{program}.py")
     return subprocess.run(
         [sys.executable, program, *arguments],
         capture_output=True,
@@ -77,6 +77,49 @@ def test_the_flow_counts_what_a_plain_loop_counts(repository: Path, directory: P
         "pack": {"files": 3, "lines": 10, "classes": 1, "functions": 3, "documented": 1},
         "single modules": {"files": 2, "lines": 9, "classes": 1, "functions": 4, "documented": 1},
     }
+
+
+def test_a_census_in_a_store_counts_the_same(repository: Path, directory: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'census.db'}"
+
+    census = by_flow(repository, str(directory), store)
+
+    assert census == by_loop(repository, str(directory))
+
+
+def test_a_census_that_is_in_the_store_is_not_taken_again(repository: Path, directory: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'census.db'}"
+    first = by_flow(repository, str(directory), store)
+    (directory / "new.py").touch()
+
+    assert by_flow(repository, str(directory), store) == first
+
+
+def test_one_store_holds_the_censuses_of_two_directories(repository: Path, directory: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'census.db'}"
+    whole = by_flow(repository, str(directory), store)
+
+    part = by_flow(repository, str(directory / "pack"), store)
+
+    assert (len(whole["packages"]), len(part["packages"])) == (2, 2)
+    assert part == by_loop(repository, str(directory / "pack"))
+
+
+def test_a_census_killed_at_random_moments_reports_the_same(repository: Path, directory: Path) -> None:
+    finished = run_census(repository, "--directory", str(directory), "--kills", "4", program="census_crash")
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "  functions            7\n" in finished.stdout
+    assert "  pack/broken.py\n" in finished.stdout
+    assert finished.stdout.endswith("times, and the report equals that of the uninterrupted census, byte for byte.\n")
+    assert finished.stdout.count("  killed after ") >= 4
+
+
+def test_a_census_that_fails_by_itself_is_no_success_of_the_killer(repository: Path) -> None:
+    finished = run_census(repository, "--directory", "no/such/directory", program="census_crash")
+
+    assert finished.returncode == 1
+    assert finished.stderr.endswith("The census ended with 2.\n\n")
 
 
 @pytest.mark.parametrize("package", ["json", "email", "lib2to3"])
@@ -106,7 +149,7 @@ def test_the_report_tells_totals_and_dead_letters(repository: Path, directory: P
     assert "  functions            7\n" in finished.stdout
     assert "  pack                      1 of       3   33.3%\n" in finished.stdout
     assert "Dead letters: 3\n" in finished.stdout
-    assert "  pack/coding.py\n      read: SyntaxError: unknown encoding: no-such-coding\n" in finished.stdout
+    assert "  pack/coding.py\n      detect: SyntaxError: unknown encoding for " in finished.stdout
     assert "\r" not in finished.stdout
 
 

@@ -1,0 +1,182 @@
+"""What waits to be made safe, and who waits for it: the part of a durable store that knows no database.
+
+Guarantees:
+
+- `append` may be called from any thread and never waits for a disk; numbers have no gap and follow the order of the
+  calls. `take` hands records out in that order, to one writer.
+- Callbacks are called by the writer alone, with no lock held, once their record is safe, in the order of the records;
+  none is called after a failure.
+- One lock guards the queue.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from flowforge.stores.frames import encode_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowforge.errors import FlowForgeError
+    from flowforge.stores.frames import Entry
+
+__all__ = ["Batch", "CommitQueue"]
+
+logger = logging.getLogger("flowforge")
+
+
+class Batch(NamedTuple):
+    """What had come while the writer was busy: the next frame; empty if there are callbacks only."""
+
+    first: int
+    entries: list[Entry]
+    encoded: list[bytes]
+
+
+class CommitQueue:
+    """The queue of one store, whose records up to `safe` are safe already."""
+
+    def __init__(self, safe: int, window: int, window_bytes: int) -> None:
+        self.safe = self._last = safe
+        self.failure: FlowForgeError | None = None
+        self.is_closing = False
+        self._window = window
+        self._window_bytes = window_bytes
+        self._order = itertools.count()
+        self._empty()
+
+    def _empty(self) -> None:
+        self._entries: list[Entry] = []
+        self._encoded: list[bytes] = []
+        self._bytes = 0
+        self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
+        self._when_failed: list[Callable[[], None]] = []
+        self._is_idle = False
+        # Reentrant, for a handler of signals may append while it interrupts an append.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._became_safe = threading.Condition(self._lock)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that no further step should start."""
+        return self._last - self.safe >= self._window or self._bytes >= self._window_bytes
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for the writer."""
+        return not self._entries and not self._is_due()
+
+    def append(self, entry: Entry) -> int:
+        """Take the next record, and give its number; after a failure, or once it is closed, it is dropped."""
+        encoded = encode_entry(entry)
+        with self._lock:
+            self._last += 1
+            if self.failure is None and not self.is_closing:
+                self._entries.append(entry)
+                self._encoded.append(encoded)
+                self._bytes += len(encoded)
+                self._wake()
+            return self._last
+
+    def _wake(self) -> None:
+        if self._is_idle:
+            self._is_idle = False
+            self._changed.notify()
+
+    def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
+        """Have the writer call `callback` once the record is safe; never if it fails before."""
+        with self._lock:
+            if self.failure is not None:
+                return
+            heapq.heappush(self._callbacks, (number, next(self._order), callback))
+            if number <= self.safe:
+                self._wake()
+
+    def call_when_failed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once it has failed or was closed, at once if it has."""
+        with self._lock:
+            if self.failure is None:
+                self._when_failed.append(callback)
+                return
+        callback()
+
+    def wait_until_safe(self, number: int) -> None:
+        """Return once the record is safe; raises why it never will be."""
+        with self._lock:
+            while self.safe < number:
+                if self.failure is not None:
+                    raise self.failure
+                self._became_safe.wait()
+
+    # For the writer
+
+    def take(self) -> Batch | None:
+        """Wait for something to do, and give it; None once the queue is closed and nothing is left."""
+        with self._lock:
+            while self.is_idle and not self.is_closing:
+                self._is_idle = True
+                self._changed.wait()
+            self._is_idle = False
+            if self.is_idle:
+                return None
+            batch = Batch(self.safe + 1, self._entries, self._encoded)
+            self._entries, self._encoded, self._bytes = [], [], 0
+            return batch
+
+    def made_safe(self, number: int) -> None:
+        """All records up to this one are safe."""
+        with self._lock:
+            self.safe = number
+            self._became_safe.notify_all()
+
+    def call_back(self) -> None:
+        """Make the calls that are due."""
+        while True:
+            with self._lock:
+                if not self._is_due():
+                    return
+                callback = heapq.heappop(self._callbacks)[2]
+            try:
+                callback()
+            except Exception:
+                logger.exception("What was to follow a commit raised.")
+
+    def _is_due(self) -> bool:
+        return bool(self._callbacks) and self._callbacks[0][0] <= self.safe
+
+    def wait_a_while(self, seconds: float) -> bool:
+        """Wait that long, or until it is closed; False if it is."""
+        with self._lock:
+            if not self.is_closing:
+                self._changed.wait(seconds)
+            return not self.is_closing
+
+    def fail(self, failure: FlowForgeError) -> None:
+        """Acknowledge nothing any more; the first failure stays, and who asked to is told of it."""
+        with self._lock:
+            if self.failure is None:
+                self.failure = failure
+            self._entries, self._encoded, self._bytes = [], [], 0
+            self._callbacks.clear()
+            self._became_safe.notify_all()
+            told, self._when_failed = self._when_failed, []
+        for callback in told:
+            callback()
+
+    def close(self) -> bool:
+        """Let the writer end when it has done what is left; False if that was asked for before."""
+        with self._lock:
+            was_closing, self.is_closing = self.is_closing, True
+            self._changed.notify_all()
+            return not was_closing
+
+    def give_up_in_child(self, failure: FlowForgeError) -> None:
+        """In a forked child, whose copy of the lock may be held by a thread that it does not have."""
+        self._empty()
+        self.failure = failure

@@ -1,0 +1,75 @@
+"""A thread that shortens long jobs, one after the other, while their store goes on.
+
+Guarantees:
+
+- `fold` is called on that thread alone, with no lock held.
+- A job whose fold raises is left as it is until the store is opened again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from flowforge.errors import FlowForgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowforge.stores.sqlite_tables import Stored
+    from flowforge.stores.store import Fold, History
+
+__all__ = ["Folder"]
+
+logger = logging.getLogger("flowforge")
+
+
+class Folder:
+    """Shortens what `next_long` gives, by what `fold` makes of it, with `shorten`, until it is stopped."""
+
+    def __init__(
+        self,
+        next_long: Callable[[], tuple[Stored, History] | None],
+        shorten: Callable[[Stored, bytes | None], None],
+        fold: Fold,
+    ) -> None:
+        self._next_long = next_long
+        self._shorten = shorten
+        self._fold = fold
+        self._has_work = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="flowforge-fold", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with the jobs that are long already."""
+        self._has_work.set()
+        self._thread.start()
+
+    def look(self) -> None:
+        """There may be long jobs; any thread may call."""
+        self._has_work.set()
+
+    def stop(self) -> None:
+        """Return when it has ended, after the job that it is at."""
+        self._stopping.set()
+        self._has_work.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._has_work.wait()
+            self._has_work.clear()
+            try:
+                while not self._stopping.is_set() and (found := self._next_long()) is not None:
+                    self._shorten(found[0], self._folded(*found))
+            except FlowForgeError:
+                # The writer has failed, or will with the same error, and says so.
+                return
+
+    def _folded(self, stored: Stored, history: History) -> bytes | None:
+        try:
+            return self._fold(stored.row.job, history)
+        except Exception:
+            logger.exception("The job %r cannot be shortened, so it keeps all its records.", stored.row.job)
+            return None

@@ -1,0 +1,134 @@
+"""The one thread that writes to a SQLite store."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+from flowforge.errors import FlowForgeError
+from flowforge.stores.frames import pack
+from flowforge.stores.sqlite_file import error_from
+from flowforge.stores.store_errors import StoreFailedError, StoreFencedError
+
+if TYPE_CHECKING:
+    from flowforge.stores.commit_queue import Batch, CommitQueue
+    from flowforge.stores.sqlite_file import SqliteFile
+    from flowforge.stores.sqlite_tables import SqliteTables
+
+__all__ = ["SqliteWriter"]
+
+logger = logging.getLogger("flowforge")
+
+_MAY_PASS = ("SQLITE_FULL", "SQLITE_BUSY")
+"""What nothing was written for, and what may be different the next time."""
+_FRAMES, _BYTES = 256, 1 << 20
+"""How long the common log grows before a writer that has nothing else to do moves it into chunks."""
+_TOO_LONG = 8
+"""How many times longer than that it is when a busy writer does so too."""
+_LOG_BYTES = 64 << 20
+"""How large the write-ahead log becomes before an idle writer cuts it."""
+
+
+class SqliteWriter:
+    """Makes safe what comes into the queue; `io` guards the connection."""
+
+    def __init__(
+        self,
+        file: SqliteFile,
+        tables: SqliteTables,
+        queue: CommitQueue,
+        io: threading.RLock,
+        retry_interval: float,
+    ) -> None:
+        self._file = file
+        self._tables = tables
+        self._queue = queue
+        self._io = io
+        self._retry_interval = retry_interval
+        self._is_stalled = False
+        self._path = str(file.path)
+        self._thread = threading.Thread(target=self._run, name="flowforge-store", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Return when it has ended, as it does once the queue is closed, or has failed."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._queue.take()) is not None:
+                if batch.entries:
+                    self._commit(batch)
+                self._queue.call_back()
+                self._tidy_if_due()
+            with self._io:
+                self._tables.tidy()
+        except sqlite3.Error as error:
+            self._fail(error_from(self._path, error))
+        except FlowForgeError as failure:
+            self._fail(failure)
+        except BaseException as error:
+            # Whoever waits must hear of it; that nothing goes on is all that is left to promise.
+            logger.exception("The writer of the store %r broke.", self._path)
+            self._fail(StoreFailedError(self._path, f"its writer broke with {error!r}"))
+
+    def _fail(self, failure: FlowForgeError) -> None:
+        logger.critical("%s", failure)
+        self._queue.fail(failure)
+
+    def _commit(self, batch: Batch) -> None:
+        """Make a batch safe, waiting for space if there is none; raises what is final."""
+        frame, frame_hash = pack(self._file.epoch, batch.first, batch.encoded, self._tables.last_hash)
+        with self._io:
+            while not self._has_written(batch.first, frame):
+                self._io.release()
+                try:
+                    may_go_on = self._queue.wait_a_while(self._retry_interval)
+                finally:
+                    self._io.acquire()
+                if not may_go_on:
+                    raise StoreFailedError(self._path, "there was no space for its last records when it was closed")
+            self._tables.note(batch.first, batch.entries, frame_hash, len(frame))
+            last = batch.first + len(batch.entries) - 1
+            self._file.lock.note_safe(last)
+        self._queue.made_safe(last)
+
+    def _has_written(self, first: int, frame: bytes) -> bool:
+        """Whether the frame is in the file now; False if that may yet come."""
+        try:
+            is_ours = self._file.write(first, frame)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
+                raise
+            if not self._is_stalled:
+                self._is_stalled = True
+                text = "The store %r cannot be written (%s). Its jobs wait; free some space."
+                logger.error(text, self._path, error)  # noqa: TRY400 - the traceback tells no more
+            return False
+        if not is_ours:
+            raise StoreFencedError(self._path)
+        if self._is_stalled:
+            self._is_stalled = False
+            logger.warning("The store %r can be written again, and goes on.", self._path)
+        return True
+
+    def _tidy_if_due(self) -> None:
+        frames, size = self._tables.backlog
+        share = max(frames / _FRAMES, size / _BYTES)
+        is_idle = self._queue.is_idle
+        if share < 1 or (share < _TOO_LONG and not is_idle):
+            return
+        try:
+            with self._io:
+                self._tables.tidy()
+                if is_idle and self._file.log_size() > _LOG_BYTES:
+                    self._file.shorten_log()
+        except sqlite3.OperationalError as error:
+            # The log stays as it is until there is space for its chunks.
+            if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
+                raise

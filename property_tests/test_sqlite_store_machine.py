@@ -1,0 +1,109 @@
+"""The SQLite store against plain lists: appends, folds, deletions, and crashes that leave a copy of its files."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from flowforge.records import Record
+from flowforge.stores.codec import Codec
+from flowforge.stores.sqlite import SqliteStore
+from flowforge.stores.store import History
+from flowforge.testing.store_contract import moved, started, written
+
+JOBS = strategies.sampled_from(["a", "b\0", "b", ""])
+STATUSES = strategies.sampled_from(["paused", "completed", "cancelled", "running"])
+
+
+def fold(job: str, history: History) -> bytes:
+    """A base that is the text of what it stands for."""
+    return (history.base or b"") + repr([record.position for record in history.records])[1:-1].encode() + b", "
+
+
+class SqliteStoreMachine(RuleBasedStateMachine):
+    """What was waited for is there after any crash, in order, and nothing else but what was appended after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.boots = 0
+        (self.folder / "0").mkdir()
+        self.appended: dict[str, list[Record]] = {}
+        self.last = 0
+        self.store = self.opened()
+
+    def opened(self) -> SqliteStore:
+        store = SqliteStore(self.folder / str(self.boots) / "jobs.db", Codec(), fold_records=6)
+        store.fold_with(fold)
+        return store
+
+    @rule(job=JOBS, value=strategies.binary(max_size=300))
+    def append(self, job: str, value: bytes) -> None:
+        records = self.appended.setdefault(job, [])
+        records.append(written(len(records) + 1, value) if records else started())
+        self.last = self.store.append(job, records[-1])
+
+    @rule(job=JOBS, status=STATUSES)
+    def move(self, job: str, status: str) -> None:
+        records = self.appended.setdefault(job, [])
+        if records:
+            records.append(moved(len(records) + 1, status))
+            self.last = self.store.append(job, records[-1])
+        else:
+            del self.appended[job]
+
+    @rule()
+    def wait(self) -> None:
+        self.store.wait_until_safe(self.last)
+        assert self.store.safe == self.last
+
+    @rule(job=JOBS)
+    def delete(self, job: str) -> None:
+        self.store.wait_until_safe(self.last)
+        assert self.store.delete([job]) == (job in self.appended)
+        self.appended.pop(job, None)
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.store.close()
+        self.store = self.opened()
+        assert self.store.safe == self.last
+
+    @rule()
+    def crash(self) -> None:
+        """What a kill would leave: the files as they are, of which nothing that was waited for may be missing."""
+        self.wait()
+        old = self.folder / str(self.boots)
+        self.boots += 1
+        # A copy of files that are being written would be none that a kill leaves; their writer is at rest now.
+        with self.store._io:  # noqa: SLF001 - nobody else may stop the store between two statements
+            shutil.copytree(old, self.folder / str(self.boots))
+        self.store.close()
+        self.store = self.opened()
+        assert self.store.safe == self.last
+
+    @precondition(lambda self: self.appended)
+    @invariant()
+    def holds_what_was_appended(self) -> None:
+        self.store.wait_until_safe(self.last)
+        for job, records in self.appended.items():
+            history = self.store.history(job)
+            text = (history.base or b"").decode()
+            positions = [int(word) for word in text.split(", ") if word]
+            assert positions + [record.position for record in history.records] == [r.position for r in records]
+            assert history.records == records[len(positions) :]
+
+    @invariant()
+    def lists_the_jobs(self) -> None:
+        self.store.wait_until_safe(self.last)
+        assert {job.id for job in self.store.jobs()} == set(self.appended)
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+
+TestSqliteStore = SqliteStoreMachine.TestCase
+TestSqliteStore.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

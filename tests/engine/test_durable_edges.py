@@ -1,0 +1,251 @@
+"""Edges of durability, each of which has lost or doubled something once."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from sqlite3 import Connection, OperationalError
+from typing import Any
+
+import pytest
+
+from flowforge.error_handler import ErrorHandler, ErrorStrategy
+from flowforge.errors import FlowForgeError
+from flowforge.flow import Flow
+from flowforge.job_errors import RuntimeOptionError
+from flowforge.job_state import JobState
+from flowforge.routine import Routine
+from flowforge.runtime import Runtime
+from flowforge.stores.codec import Codec
+from flowforge.stores.pickle_codec import PickleCodec
+from flowforge.stores.sqlite import SqliteStore
+from flowforge.stores.store_errors import StoreClosedError, StoreInUseError
+
+Chain = Callable[..., Flow]
+Boot = Callable[..., Runtime]
+
+
+def count(self: Routine, n: Any = 0) -> None:
+    self.increment_stat("seen")
+    self.emit("out", n=n)
+
+
+def found(runtime: Runtime, job_id: str = "job") -> JobState:
+    job = runtime.get_job(job_id)
+    assert job is not None
+    return job
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'jobs.db'}"
+
+
+@pytest.fixture
+def boot(url: str) -> Iterator[Boot]:
+    """`boot(flow, ...)`: a runtime with threads on the test's store; the one before it is shut down."""
+    running: list[Runtime] = []
+
+    def start(*flows: Flow) -> Runtime:
+        stop()
+        running.append(Runtime(4, store=url, flows=flows))
+        return running[0]
+
+    def stop() -> None:
+        while running:
+            running.pop().shutdown(timeout=5)
+
+    yield start
+    stop()
+
+
+def test_a_left_job_that_was_cancelled_is_not_run_by_register(boot: Boot, chain: Chain) -> None:
+    flow = chain(count)
+    boot(flow).exec(flow, job_id="job", keep_alive=True)
+    runtime = boot()
+    runtime.cancel_job("job")
+
+    assert runtime.left_jobs() == []
+    runtime.register(flow)
+
+    assert found(runtime).status == "cancelled"
+    assert found(boot(flow)).status == "cancelled"
+
+
+def test_a_left_job_that_was_looked_at_is_the_one_that_goes_on(boot: Boot, chain: Chain) -> None:
+    flow = chain(count)
+    boot(flow).exec(flow, job_id="job", keep_alive=True)
+    runtime = boot()
+    job = found(runtime)
+
+    runtime.register(flow)
+
+    assert found(runtime) is job
+    assert job.status == "running"
+
+
+def test_a_job_from_a_file_is_refused_by_a_runtime_with_a_store(boot: Boot, chain: Chain, tmp_path: Path) -> None:
+    flow = chain(count)
+    with Runtime(2) as in_memory:
+        job = in_memory.exec(flow, job_id="job", keep_alive=True)
+        job.pause()
+        job.save(tmp_path / "job.json")
+
+    with pytest.raises(RuntimeOptionError, match="A runtime with a store goes on with the jobs in it"):
+        boot(flow).exec(flow, job_state=JobState.load(tmp_path / "job.json"))
+
+
+def test_a_requeued_letter_of_a_finished_job_runs_after_a_restart(boot: Boot, chain: Chain) -> None:
+    is_well = threading.Event()
+
+    def fail(self: Routine) -> None:
+        if not is_well.is_set():
+            raise ValueError
+        self.emit("out", n=1)
+
+    flow = chain(fail, error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    assert boot(flow).exec(flow, job_id="job").wait(30)
+    runtime = boot(flow)
+    is_well.set()
+    [letter] = runtime.dead_letters()
+
+    runtime.requeue_dead_letter(letter.id)
+
+    assert found(runtime).wait(30)
+    assert (found(runtime).status, found(runtime).outputs) == ("completed", {"a.out": [{"n": 1}]})
+
+
+def test_one_id_given_by_many_threads_at_once_is_one_job(boot: Boot, chain: Chain) -> None:
+    flow = chain(count)
+    runtime = boot(flow)
+    jobs: list[object] = []
+    barrier = threading.Barrier(4)
+
+    def start() -> None:
+        barrier.wait()
+        for number in range(50):
+            try:
+                jobs.append(runtime.exec(flow, job_id=f"job{number}"))
+            except FlowForgeError as error:
+                jobs.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({id(job) for job in jobs}) == 50
+
+
+def test_a_runtime_that_cannot_be_made_leaves_no_lock_behind(boot: Boot, chain: Chain, url: str) -> None:
+    before = set(threading.enumerate())
+    wrong: Any = 3
+
+    with pytest.raises(FlowForgeError, match="3"):
+        Runtime(2, store=url, flows=[wrong])
+
+    assert set(threading.enumerate()) == before
+    boot(chain(count))
+
+
+def test_a_pause_for_the_reason_shutdown_is_a_pause_like_others(boot: Boot, chain: Chain) -> None:
+    flow = chain(count)
+    boot(flow).exec(flow, job_id="job", keep_alive=True).pause("shutdown")
+
+    assert found(boot(flow)).status == "paused"
+
+
+def test_two_runtimes_do_not_share_one_store_object(chain: Chain, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db", Codec())
+    try:
+        with Runtime(2, store=store), pytest.raises(StoreInUseError, match="another runtime"):
+            Runtime(2, store=store)
+    finally:
+        store.close()
+
+
+def test_a_change_after_the_shutdown_is_refused_not_forgotten(boot: Boot, chain: Chain) -> None:
+    flow = chain(count)
+    runtime = boot(flow)
+    job = runtime.exec(flow, job_id="job", keep_alive=True)
+    job.pause()
+    runtime.shutdown()
+
+    with pytest.raises(StoreClosedError, match="was closed"):
+        job.cancel()
+    with pytest.raises(StoreClosedError, match="was closed"):
+        job.shared_data["n"] = 1
+
+
+def test_the_text_of_an_error_need_not_be_unicode(boot: Boot, chain: Chain) -> None:
+    def fail(self: Routine) -> None:
+        raise FileNotFoundError("a\udcffb")
+
+    flow = chain(fail, error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    job = boot(flow).exec(flow, job_id="job")
+
+    assert job.wait(30)
+    assert (job.status, len(job.dead_letters)) == ("completed", 1)
+
+
+@pytest.mark.parametrize("reason", ["a\udcffb", object()], ids=["not unicode", "no text"])
+def test_a_reason_that_cannot_be_kept_is_refused_and_nothing_ends(boot: Boot, chain: Chain, reason: Any) -> None:
+    flow = chain(count)
+    job = boot(flow).exec(flow, job_id="job", keep_alive=True)
+
+    for command in job.pause, job.cancel:
+        with pytest.raises(FlowForgeError, match="reason"):
+            command(reason)
+    job.close()
+
+    assert job.wait(5)
+    assert job.status == "completed"
+
+
+def test_a_job_that_cannot_be_read_is_left_and_the_others_go_on(
+    url: str, boot: Boot, chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = chain(count)
+    for job_id, codec in {"two": Codec(), "one": PickleCodec(key=b"k" * 32)}.items():
+        with Runtime(2, store=url, flows=[flow], codec=codec) as runtime:
+            runtime.exec(flow, job_id=job_id, keep_alive=True)
+    caplog.clear()
+
+    runtime = boot(flow)
+
+    assert [job.id for job in runtime.left_jobs()] == ["one"]
+    assert found(runtime, "two").status == "running"
+    assert "The job 'one' was left as it is" in caplog.text
+
+
+class Failing(Connection):
+    """Writes no frame once it is broken."""
+
+    is_broken = False
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if self.is_broken and sql.upper().startswith("INSERT"):
+            raise OperationalError("disk I/O error")
+        return super().execute(sql, *values)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[tuple[SqliteStore, Callable[[], None]]]:
+    """A store, and what breaks its disk."""
+    kind = type("Broken", (Failing,), {})
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind)
+    yield store, lambda: setattr(kind, "is_broken", True)
+    store.close()
+
+
+def test_who_waits_is_told_when_the_store_fails(broken: tuple[SqliteStore, Callable[[], None]], chain: Chain) -> None:
+    (store, break_disk), flow = broken, chain(count)
+    runtime = Runtime(2, store=store, flows=[flow])
+    job = runtime.exec(flow, job_id="job", keep_alive=True)
+    break_disk()
+
+    with pytest.raises(FlowForgeError, match="disk I/O error"):
+        runtime.post(job, "a", "input", {"n": 1})
+    with pytest.raises(FlowForgeError, match="disk I/O error"):
+        job.wait(5)
+    runtime.shutdown(wait=False)
