@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import concurrency, cycle, growth, idle, jobs, pipeline, simulated, start_up
+from benchmarks import concurrency, cycle, durable, growth, idle, jobs, pipeline, simulated, start_up
 from benchmarks.harness import Effort, Row, be_quiet
 from benchmarks.report import circumstances, table, write_json
 
@@ -20,6 +20,7 @@ WORKS: dict[str, Callable[[Effort], list[Row]]] = {
     "simulated": simulated.measure,
     "start_up": start_up.measure,
     "cycle": cycle.measure,
+    "durable": durable.measure,
 }
 
 

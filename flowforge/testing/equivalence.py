@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.plan import plan_of
 from flowforge.stores.codec import Codec
+from flowforge.testing.candidates import holdable_names
 from flowforge.testing.inputs import Input, commands_of
 from flowforge.testing.outcomes import check_ignored, difference_of, outcome_of
 from flowforge.testing.schedule import Schedule
@@ -14,12 +16,15 @@ from flowforge.testing.simulation import simulate
 from flowforge.testing.simulation_errors import ConfluenceError, CrashEquivalenceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from flowforge.flow_graph import FlowGraph
     from flowforge.testing.simulated_run import SimulatedRun
 
 __all__ = ["assert_confluent", "assert_crash_equivalent"]
+
+_SINGLE_PLACES = 40
+"""At how many of a run's first choices a single deviation is tried."""
 
 
 def assert_confluent(
@@ -34,7 +39,8 @@ def assert_confluent(
 ) -> None:
     """Check that any schedule leads to what the usual order leads to: outputs in any order, states, dead letters.
 
-    Tries `examples` schedules, or only `schedule` if given; with Hypothesis the one that is reported is shrunk. What
+    Tries up to `examples` schedules with a single deviation and as many with several, or only `schedule` if given; with
+    Hypothesis the one that is reported is shrunk. What
     is meant to depend on the order is named in `ignoring`: a routine, `"routine.event"`, `"shared_data.key"`,
     `"dead_letters"`, `"shared_log"`, `"status"`. `options` are those of `simulate`. Raises ConfluenceError, which tells
     the difference and the story, and what `simulate` raises.
@@ -42,7 +48,8 @@ def assert_confluent(
     codec = codec or Codec()
     check_ignored(ignoring, plan_of(flow))
     given = commands_of(inputs, plan_of(flow), options.get("entry_routine_id"))
-    expected = outcome_of(simulate(flow, given, codec=codec, **options), ignoring, codec)
+    usual = simulate(flow, given, codec=codec, **options)
+    expected = outcome_of(usual, ignoring, codec)
 
     def check(tried: Schedule) -> None:
         run = simulate(flow, given, schedule=tried, codec=codec, **options)
@@ -54,6 +61,8 @@ def assert_confluent(
     if schedule is not None:
         check(schedule)
     else:
+        for single in islice(_single_deviations(flow, usual.choices), examples):
+            check(single)
         _search(flow, check, examples)
 
 
@@ -95,6 +104,15 @@ def assert_crash_equivalent(
                 run.check_replay()
                 raise CrashEquivalenceError(found, run)
     return tried
+
+
+def _single_deviations(flow: FlowGraph, choices: int) -> Iterator[Schedule]:
+    """Each hold by itself, and at each of the first choices a swap, and a leap of time."""
+    for name in holdable_names(plan_of(flow)):
+        yield Schedule(hold=[name])
+    for place in range(min(choices, _SINGLE_PLACES)):
+        for pick in (1, -1):
+            yield Schedule(swap=[(place, pick)])
 
 
 def _search(flow: FlowGraph, check: Callable[[Schedule], None], examples: int) -> None:

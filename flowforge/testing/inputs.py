@@ -172,6 +172,9 @@ class Driver:
                 return False
             elif state.status in {"paused", "failed"}:
                 self._resume()
+        except UnencodableValueError:
+            # That is no state of the job, but an input that no run of this kind can take.
+            raise
         except FlowForgeError as error:
             self._refuse(command, error)
         return True
@@ -188,7 +191,7 @@ class Driver:
             # What a handler does to a payload must not reach the next run.
             payload = live.codec.copy(post.payload, "an input")
         except UnencodableValueError:
-            if live.is_isolated:
+            if live.is_durable or live.plan.is_isolated:
                 raise
             payload = dict(post.payload)
         self._room = control.try_post(live, post.routine, post.slot, payload, f"input-{self._next}")

@@ -110,7 +110,10 @@ class SimulatedRun:
         end = f"The job {'has' if state.status in _ENDED else 'is'} {state.status} {after}"
         if state.error is not None:
             end += f", for {state.failed_routine or 'the job'} failed with {state.error.type}: {state.error.text}"
-        return f"{told}. {end}."
+        if self.refused:
+            command, error = self.refused[0]
+            end += f". It did not take {counted(len(self.refused), 'input')}, first {command!r}: {error}"
+        return f"{told}. {end.removesuffix('.')}."
 
 
 _ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.plan import plan_of
 from flowforge._engine.worker import Worker
+from flowforge.records import StepFailed
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.testing.candidates import holdable_names
@@ -152,6 +153,7 @@ class _Simulation:
         self.healed_at: float | None = None
         self.heals_at = settings.heals_at
         self.looked_at = 0
+        self.is_interrupted = False
 
     def run(self) -> SimulatedRun:
         run, settings = self.shown, self.settings
@@ -161,6 +163,8 @@ class _Simulation:
                 run.job_state = self.process.boot(self.crashes)
                 tell_observer(run)
                 while self._go_on() and not self._is_enough():
+                    if self.is_interrupted:
+                        raise KeyboardInterrupt
                     if world.caught is not None and settings.is_closed_world:
                         break
                     if run.choices >= settings.max_choices:
@@ -209,6 +213,9 @@ class _Simulation:
 
     def _note(self, job_id: str, record: Record) -> None:
         self.shown.note(job_id, record)
+        if isinstance(record, StepFailed) and record.error.type == KeyboardInterrupt.__name__:
+            # Handlers run on the thread that is interrupted: it was meant for the test, not for the step.
+            self.is_interrupted = True
         if self.watch is not None:
             self.watch.note(record)
 

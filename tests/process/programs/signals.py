@@ -1,5 +1,6 @@
 """Waits in the main thread for a job that does not end by itself, while signals come; the argument says which."""
 
+import os
 import signal
 import sys
 import threading
@@ -20,7 +21,8 @@ class Idle(Routine):
 
 
 def hear(number: int, frame: FrameType | None) -> None:
-    print(signal.Signals(number).name, threading.current_thread().name, flush=True)
+    # Not by `print`, which the signal may have interrupted and which cannot be entered twice.
+    os.write(1, f"{signal.Signals(number).name} {threading.current_thread().name}\n".encode())
     if number == signal.SIGUSR2:
         job.close()
 
