@@ -44,6 +44,9 @@ def payload(name: str, *, version: int = 1, migrate: Migrate | None = None) -> C
     one; any other that claims a name in use raises DuplicatePayloadError, an unsuitable class
     PayloadDefinitionError.
     """
+    if isinstance(name, type):
+        problem = "it was not given a name to be stored under"
+        raise PayloadDefinitionError(type_name(name), problem, 'Declare it with @payload("name").')
 
     def declare(cls: C) -> C:
         _check_declaration(cls, name, version, migrate)

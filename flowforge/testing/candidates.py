@@ -38,6 +38,9 @@ def holdable_names(plan: FlowPlan) -> list[str]:
     """All that can be held in a run of that flow, what tells most first."""
     slots = [f"{routine.id}.{slot.name}" for routine in plan.routines for slot in routine.slots]
     routines = [routine.id for routine in plan.routines]
+    routines += [
+        f"{r.id}#{n}" for r in plan.routines if r.template.concurrency > 1 for n in range(r.template.concurrency)
+    ]
     commits = [f"commit of {name}" for name in routines]
     return [*slots, *commits, "supervisor", "timers", "log", "input", "loop", *routines]
 
@@ -60,11 +63,13 @@ def candidates(choices: Sequence[Choice]) -> Iterator[Candidate]:
 def _of_worker(index: int, worker: Worker) -> Iterator[Candidate]:
     name = worker.plan.id
     mailbox = worker.mailbox
-    if worker.unfinished is not None:
+    if isinstance(worker, Replica):
+        yield _of_replica(index, worker)
+    elif worker.unfinished is not None:
         yield Candidate(index, -1, (f"commit of {name}",))
     elif worker.work is not None:
         yield Candidate(index, -1, (name, *(f"{name}.{slot}" for slot in dict.fromkeys(worker.slots_of(worker.work)))))
-    elif mailbox.control or mailbox.holds or isinstance(worker, Replica):
+    elif mailbox.control or mailbox.holds:
         yield Candidate(index, -1, (name,))
     elif worker.instance.logic is not None:
         yield Candidate(index, -1, (name, *(f"{name}.{lane.name}" for lane in mailbox.lanes if lane.items)))
@@ -73,3 +78,13 @@ def _of_worker(index: int, worker: Worker) -> Iterator[Candidate]:
         others = [lane for lane, content in enumerate(mailbox.lanes) if content.items and lane != first]
         for lane in (first, *others):
             yield Candidate(index, lane, (name, f"{name}.{mailbox.lanes[lane].name}") if lane >= 0 else (name,))
+
+
+def _of_replica(index: int, replica: Replica) -> Candidate:
+    """A replica has the names of its routine, and its own: `"routine#0"` is the first."""
+    name = replica.plan.id
+    own = f"{name}#{replica.replica}"
+    if replica.unfinished is not None:
+        return Candidate(index, -1, (f"commit of {name}", f"commit of {own}"))
+    slots = () if replica.work is None else dict.fromkeys(replica.slots_of(replica.work))
+    return Candidate(index, -1, (name, *(f"{name}.{slot}" for slot in slots), own))

@@ -7,8 +7,9 @@ import contextvars
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from flowforge.option_checks import check_amount
 from flowforge.testing.simulated_run import SimulatedRun
-from flowforge.testing.simulation_errors import InvariantError, NotReachedError
+from flowforge.testing.simulation_errors import InvariantError, NotReachedError, SimulationUseError
 
 __all__ = ["Check", "Eventually", "Invariant", "eventually", "invariant", "reachable", "sometimes"]
 
@@ -53,6 +54,7 @@ Check = Invariant | Eventually
 
 def invariant(predicate: _Predicate, name: str | None = None) -> Invariant:
     """A check for `simulate`: `predicate(run)` is true after every commit, else InvariantError."""
+    _check_predicate(predicate)
     return Invariant(predicate, name or _name_of(predicate))
 
 
@@ -62,7 +64,13 @@ def eventually(predicate: _Predicate, *, within: float, name: str | None = None)
     Nothing is held any more from the moment when all else that the schedule says has happened. A livelock is found as
     one of NotReachedError and SimulationLimitError.
     """
-    return Eventually(predicate, within, name or _name_of(predicate))
+    _check_predicate(predicate)
+    return Eventually(predicate, check_amount("A check", "within", within), name or _name_of(predicate))
+
+
+def _check_predicate(predicate: object) -> None:
+    if not callable(predicate):
+        raise SimulationUseError(f"A check cannot ask {predicate!r}.", "Give a function of the run.")
 
 
 def _name_of(predicate: _Predicate) -> str:

@@ -24,8 +24,9 @@ class Schedule:
     """
 
     hold: tuple[str | int, ...]
-    """What is taken only when nothing else can run: `"routine.slot"`, `"routine"` for all its steps, `"commit of
-    routine"`, `"supervisor"`, `"log"` for flushes, `"timers"`, `"loop"`, `"input"`; a number stands for one of them."""
+    """What is taken only when nothing else can run: `"routine.slot"`, `"routine"` for all its steps, `"routine#1"` for
+    those of a replica, `"commit of routine"`, `"supervisor"`, `"log"` for flushes, `"timers"`, `"loop"`, `"input"`; a
+    number stands for one of them."""
     swap: tuple[tuple[int, int], ...]
     """`(gap, pick)`: after `gap` choices in the usual order, take candidate `pick` instead of the first, which is 0;
     counted round if there are fewer. A pick of -1 lets time pass until something is due, whatever is ready."""

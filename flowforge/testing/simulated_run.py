@@ -105,11 +105,12 @@ class SimulatedRun:
         told = "First in, first out"
         if self.deviations:
             told += f", except: {'; '.join(self.deviations)}"
-        after = f"after {counted(self.steps, 'step')} and {self.time:.6g} seconds of virtual time"
+        after = f"after {counted(self.steps, 'step')} and {counted(self.time, 'second')} of virtual time"
         state = self.job_state
         end = f"The job {'has' if state.status in _ENDED else 'is'} {state.status} {after}"
         if state.error is not None:
-            end += f", for {state.failed_routine or 'the job'} failed with {state.error.type}: {state.error.text}"
+            text = f": {state.error.text}" if state.error.text else ""
+            end += f", for {state.failed_routine or 'the job'} failed with {state.error.type}{text}"
         if self.refused:
             command, error = self.refused[0]
             end += f". It did not take {counted(len(self.refused), 'input')}, first {command!r}: {error}"
@@ -119,6 +120,6 @@ class SimulatedRun:
 _ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: float, noun: str) -> str:
     """The number with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:g} {noun}" if count == 1 else f"{count:.6g} {noun}s"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.plan import plan_of
 from flowforge._engine.worker import Worker
+from flowforge.flow_graph import FlowGraph
 from flowforge.records import StepFailed
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -38,7 +39,6 @@ from flowforge.testing.simulation_errors import (
 )
 
 if TYPE_CHECKING:
-    from flowforge.flow_graph import FlowGraph
     from flowforge.records import Record
 
 __all__ = ["HEALS_AFTER", "simulate"]
@@ -72,8 +72,8 @@ def simulate(
     Raises what is wrong with the flow, the inputs or the schedule; InvariantError or NotReachedError of the `checks`;
     PayloadChangedError, OutsideWorldError, NondeterministicHandlerError, and SimulationLimitError.
     """
-    given = tuple(checks)
-    _check_edge(given)
+    given = _listed(checks)
+    _check_edge(flow, schedule, given)
     settings = _Settings(
         flow,
         commands_of(inputs, plan_of(flow), entry_routine_id),
@@ -88,8 +88,16 @@ def simulate(
     return settings.run()
 
 
-def _check_edge(checks: tuple[object, ...]) -> None:
-    """Raise SimulationUseError for checks that are none, inside a handler, and on a thread whose event loop runs."""
+def _listed(checks: object) -> tuple[Any, ...]:
+    return tuple(checks) if isinstance(checks, Iterable) else (checks,)
+
+
+def _check_edge(flow: object, schedule: object, checks: tuple[object, ...]) -> None:
+    """Raise SimulationUseError for what is none, inside a handler, and on a thread whose event loop runs."""
+    if not isinstance(flow, FlowGraph):
+        raise SimulationUseError(f"A simulation cannot run {flow!r}.", "Give a Flow.")
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise SimulationUseError(f"A simulation cannot go by {schedule!r}.", "Give a Schedule, or None.")
     for check in checks:
         if not isinstance(check, Invariant | Eventually):
             remedy = "Give invariant(predicate) or eventually(predicate, within=seconds)."

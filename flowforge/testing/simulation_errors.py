@@ -81,7 +81,7 @@ class PayloadChangedError(_FoundError):
     """A payload was changed after it had been emitted."""
 
     def __init__(self, what: str, emitted: str, changed: str, run: SimulatedRun) -> None:
-        remedy = "Emit a copy, or change a copy: what was emitted belongs to whoever receives it."
+        remedy = "Emit a copy, or change a copy: others may have been given the same object."
         super().__init__(f"{what}, committed {emitted}, was changed {changed}. {remedy}", run)
         self.emitted = emitted
         self.changed = changed

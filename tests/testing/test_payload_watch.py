@@ -36,7 +36,7 @@ def change_kept(self: Routine) -> None:
 def test_a_receiver_that_changes_its_payload_is_reported(chain: Graph) -> None:
     text = (
         r"^The value 'x' of a payload of a\.out, committed by a step of 'a' \(record \d+\), was changed during a step "
-        r"of 'b'\. Emit a copy, or change a copy: what was emitted belongs to whoever receives it\.\n"
+        r"of 'b'\. Emit a copy, or change a copy: others may have been given the same object\.\n"
         r"First in, first out\..*\nReplay it with schedule=Schedule\(\)\.$"
     )
     with pytest.raises(PayloadChangedError, match=text) as caught:
