@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING
 
 from actors.dispatcher import Group, TurnLimits
 from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
+from actors.timers import PendingTimer
 from flowforge.output_handler import InlineOutputPump
 from flowforge.runtime import Runtime
 from flowforge.stores.memory import MemoryLog, MemoryStore
@@ -116,6 +118,12 @@ class SimulatedProcess:
             submit=dispatcher.submit,
         )
         return state
+
+    def deadline(self) -> float:
+        """The monotonic instant at which the job's own time is over."""
+        state = None if self._runtime is None else self._runtime.get_job(JOB_ID)
+        timer = None if state is None or state.live is None else state.live.deadline
+        return timer.due if isinstance(timer, PendingTimer) else math.inf
 
     def dies_at_the_end(self, crashes: list[int]) -> bool:
         """Whether it is to die although nothing is left to do."""

@@ -155,6 +155,7 @@ class _Simulation:
         codec = settings.codec if self.watch is None else WatchedCodec(settings.codec, self.watch)
         self.process = SimulatedProcess(settings.flow, codec, self.driver, self._note, is_durable=is_durable)
         run.clock = self.process.clock
+        self.chooser.deadline = self.process.deadline
         self.crashes = list(reversed(schedule.crash))
         self.invariants = [check for check in settings.checks if isinstance(check, Invariant)]
         self.awaited = [check for check in settings.checks if isinstance(check, Eventually)]

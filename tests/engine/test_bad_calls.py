@@ -214,7 +214,9 @@ def test_a_post_that_cannot_meet_the_handler_is_refused(runtime: Runtime, open_j
 
 @pytest.mark.parametrize("key", [3, "", b"k"])
 def test_a_post_key_that_is_no_text_is_refused(runtime: Runtime, open_job: JobState, key: Any) -> None:
-    with pytest.raises(RuntimeOptionError, match=r"^The option key cannot be .*\. Give a text, or None"):
+    with pytest.raises(
+        RuntimeOptionError, match=r"^The option key cannot be .*\. Give a text that UTF-8 can encode, or None"
+    ):
         runtime.post(open_job, "a", "input", GOOD, key=key)
 
 
