@@ -95,7 +95,8 @@ def test_a_failure_tells_the_story_before_anything_else(run_tests: RunTests) -> 
 
 
 def test_under_hypothesis_the_story_is_that_of_the_smallest_run(run_tests: RunTests) -> None:
-    tests = "@settings(database=None)\n@given(schedule=schedules(flow))\ndef test_a(flow_sim, schedule):\n"
+    tests = "@settings(database=None, deadline=None, derandomize=True)\n"
+    tests += "@given(schedule=schedules(flow))\ndef test_a(flow_sim, schedule):\n"
     tests += "    assert last(flow_sim(flow, schedule=schedule)) == 'right'"
 
     lines = str(run_tests(tests, "--show-capture=no").stdout).splitlines()
