@@ -22,6 +22,7 @@ from flowforge.flow_graph import FlowGraph
 from flowforge.records import StepFailed
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
+from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.testing.candidates import holdable_names
 from flowforge.testing.checks import Check, Eventually, Invariant
 from flowforge.testing.chooser import Chooser
@@ -181,7 +182,9 @@ class _Simulation:
                 if self.awaited and not self._is_enough():
                     self._look_ahead(is_over=True)
                 self._look_at_the_end()
-        except AssertionError:
+        except (PayloadChangedError, UnencodableValueError):
+            raise
+        except Exception:
             # A run that failed is replayed at once.
             run.check_replay()
             raise
