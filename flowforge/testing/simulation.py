@@ -184,9 +184,9 @@ class _Simulation:
                 self._look_at_the_end()
         except (PayloadChangedError, UnencodableValueError):
             raise
-        except Exception:
-            # A run that failed is replayed at once.
-            run.check_replay()
+        except Exception as error:
+            if not settings.is_exact:
+                self._check_replay(error)
             raise
         finally:
             self.process.end()
@@ -281,6 +281,14 @@ class _Simulation:
         raise PayloadChangedError(*breach, self.shown)
 
     # Again
+
+    def _check_replay(self, error: Exception) -> None:
+        """A run that failed is replayed at once: raises what that shows, unless it is the same error."""
+        try:
+            self.shown.check_replay()
+        except Exception as again:
+            if type(again) is not type(error):
+                raise
 
     def _replayed(self, **others: Any) -> SimulatedRun:
         options = {"stops_at": self.shown.choices, "heals_at": self.heals_at, **others}
