@@ -8,12 +8,13 @@ from flowforge._engine import control
 from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
 from flowforge._engine.step import Step
+from flowforge.at_rest import wait_until_safe
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueueFullError
 from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
 from flowforge.option_checks import is_amount
 from flowforge.records import Destination
-from flowforge.runtime_checks import check_fits_handler, wait_until_safe
+from flowforge.runtime_checks import check_fits_handler
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
         values = live.codec.copy(values, f"the payload for {routine}.{plan.slots[lane].name}")
     if not isinstance(step, Step) or not step.is_open:
         _wait_for_room(live, routine, slot, values, key, timeout)
+        wait_until_safe(state)
     elif step.worker.job is live:
         step.post(Destination(routine, plan.slots[lane].name), values, key)
     else:
@@ -73,7 +75,6 @@ def _wait_for_room(  # noqa: PLR0917 - as `feed` has them
             plan = live.plan.routine(routine)
             waiting_for = plan.slots[plan.entry_lane(slot)]
             raise SlotQueueFullError(f"{routine}.{waiting_for.name}", waiting_for.max_queue_length, timeout or 0.0)
-    wait_until_safe(live)
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:

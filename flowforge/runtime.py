@@ -24,6 +24,7 @@ from flowforge._engine.job_data import JobData
 from flowforge._engine.plan import FlowPlan, plan_of
 from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.view import JobView
+from flowforge.at_rest import wait_until_safe
 from flowforge.durable_jobs import DurableJobs, how_to_resume, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
@@ -58,7 +59,6 @@ from flowforge.runtime_checks import (
     note_failure,
     registered_flow,
     state_reader,
-    wait_until_safe,
     warn_of_concurrency,
 )
 from flowforge.step_context import CURRENT_STEP
@@ -199,8 +199,7 @@ class Runtime(JobDirectory):
             return self._resume(job_state, flow)
         start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
         state = self._start(flow, start)
-        if state.live is not None:
-            wait_until_safe(state.live)
+        wait_until_safe(state)
         return state
 
     def exec_many(
@@ -217,8 +216,7 @@ class Runtime(JobDirectory):
         starts = [JobStart(entry_routine_id, params, entry_slot, timeout=timeout) for params in entry_params]
         states = [self._start(flow, start) for start in starts]
         for state in reversed(states):
-            if state.live is not None:
-                wait_until_safe(state.live)
+            wait_until_safe(state)
         return states
 
     def _start(self, flow: FlowGraph, start: JobStart) -> JobState:

@@ -6,7 +6,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
-    from flowforge.stores.store import Log, Store
+    from flowforge.stores.store import Log
 
 __all__ = [
     "JobStart",
@@ -46,7 +46,6 @@ __all__ = [
     "note_failure",
     "registered_flow",
     "state_reader",
-    "wait_until_safe",
     "warn_of_concurrency",
 ]
 
@@ -90,13 +89,6 @@ def check_is_kept_here(job_state: JobState, log: Log) -> None:
     if log.is_durable and job_state.log is not log:
         remedy = "A runtime with a store goes on with the jobs in it; resume one from a file in a runtime without."
         raise RuntimeOptionError("job_state", job_state, remedy)
-
-
-def wait_until_safe(run: Job) -> None:
-    """Return when all that a run has written is safe; at once inside a step, whose commit is not on disk either."""
-    if run.is_durable and CURRENT_STEP.get() is None:
-        store = cast("Store", run.log)
-        store.wait_until_safe(run.last_number)
 
 
 def registered_flow(registry: FlowRegistry | None, flow_or_name: object) -> FlowGraph:

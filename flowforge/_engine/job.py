@@ -202,7 +202,7 @@ class Job:
         step.seal(at)
         work, deliveries = step.work, step.deliveries
         messages = work.messages
-        if deliveries or step.timers:
+        if deliveries:
             # Before what it consumes goes: at no moment is nothing in flight.
             self.in_flight += len(deliveries)
         if step.is_final:
