@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from flowforge._engine.job_data import DeadLetter, JobData
+from flowforge._engine.job_data import DeadLetter, JobData, Retry
 from flowforge._engine.view import JobView
 from flowforge.atomic_file import write_atomically
 from flowforge.errors import FlowForgeError
@@ -75,7 +75,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
                 {"routine": routine, "slot": slot, "messages": [_message_tree(m, keep, slot) for m in messages]}
                 for (routine, slot), messages in data.pending.items()
             ],
-            "retries": data.retries,
+            "retries": {f"{message:x}": list(retry) for message, retry in data.retries.items()},
             "timers": [_timer_tree(timer, keep) for timer in data.timers.values()],
             "shared_data": keep(data.shared, "shared_data"),
             "shared_log": keep(data.shared_log, "shared_log"),
@@ -141,7 +141,7 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         is_kept_alive=saved.is_kept_alive,
         keys=set(saved.keys),
         checkpoint=from_json(saved.checkpoint, codec),
-        retries=saved.retries,
+        retries={int(message, 16): Retry(*retry) for message, retry in saved.retries.items()},
         shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
         shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
         shared_log_dropped=saved.shared_log_dropped,

@@ -126,7 +126,7 @@ class SavedJob(Struct, frozen=True):
     keys: list[str]
     checkpoint: Any
     pending: list[SavedSlot]
-    retries: dict[str, float]
+    retries: dict[_Hex, tuple[_Id, int, float]]
     shared_data: Any
     shared_log: Any
     shared_log_dropped: _Count

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from actors.dispatcher import Group, TurnLimits
 from actors.testing.stepped_dispatcher import SteppedDispatcher
-from flowforge._engine.job_data import JobData
+from flowforge._engine.job_data import JobData, Retry
 from flowforge._engine.recovery import recover
 from flowforge._engine.view import JobView
 from flowforge.job_state import JobState
@@ -67,8 +67,8 @@ class Durable:
         assert states(view) == states(job.view)
 
 
-def later(retries: dict[str, float], now: float) -> dict[str, float]:
-    return {routine: due for routine, due in retries.items() if due > now}
+def later(retries: dict[int, Retry], now: float) -> dict[int, Retry]:
+    return {message: retry for message, retry in retries.items() if retry.due > now}
 
 
 def states(view: JobView) -> dict[tuple[str, int], Any]:

@@ -76,7 +76,6 @@ class Bases:
             "status": view.status.value,
             "began_at": begin.began_at,
             "at": begin.at,
-            "retries": [[f"{message:x}", *due] for message, due in begin.retries.items()],
             "lacks_cursor": [[f"{message:x}", routine] for message, routine in begin.lacks_cursor.items()],
             "unanswered": failures,
             "starts": data.starts,
@@ -92,7 +91,6 @@ class Bases:
         begin = self._restore(_begin, json.loads(parts["job"]), self._codec, "<base>")
         begin.view.status = JobStatus(parts["status"])
         begin.began_at, begin.at = parts["began_at"], parts["at"]
-        begin.retries = {int(message, 16): (routine, due) for message, routine, due in parts["retries"]}
         begin.lacks_cursor = {int(message, 16): routine for message, routine in parts["lacks_cursor"]}
         for failure in parts["unanswered"]:
             record = decode_record(failure, begin.data.job_id, self._codec)

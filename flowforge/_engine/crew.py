@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
-from flowforge._engine.failures import fail_step
+from flowforge._engine.failures import fail_step, wait_for_retry
 from flowforge._engine.routine_actor import RoutineActor, with_counts
 from flowforge._engine.step import Step
 from flowforge._engine.worker import Worker
@@ -22,7 +22,7 @@ from flowforge.structs import replace
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
-    from flowforge._engine.job_data import JobData
+    from flowforge._engine.job_data import JobData, Retry
     from flowforge._engine.plan import RoutinePlan
     from flowforge._engine.work import Work
     from flowforge.records import Message
@@ -42,6 +42,8 @@ class Crew(RoutineActor):
         self.idle = deque(self.replicas)
         self.handed_out: dict[Replica, None] = {}
         """The replicas that have work, in the order in which they got it."""
+        self.retries_to_come: dict[int, Retry] = {}
+        """When what will be handed out is to be tried again, by the id of its first message."""
 
     def available_work(self) -> Work | None:
         """Hand out as much as there are idle replicas for; the front has no steps of its own."""
@@ -61,8 +63,16 @@ class Crew(RoutineActor):
         work.call = replica.call_of(work.lane) if work.take is None else replica.call_logic
         replica.work = work
         self.handed_out[replica] = None
+        if (retry := self.retries_to_come.pop(work.messages[0].id, None)) is not None:
+            wait_for_retry(self.job, replica, work.messages[0].id, retry.due)
         if replica.mailbox.wake():
             self.job.wake(replica)
+
+    def await_retry(self, message: int, retry: Retry) -> None:
+        if retry.replica < 0:
+            super().await_retry(message, retry)
+        else:
+            self.retries_to_come[message] = retry
 
     def _try_merge(self, work: Work) -> bool:
         try:
@@ -146,10 +156,11 @@ class Crew(RoutineActor):
                 replica.stashed = None
             for slot, message in zip(self.slots_of(replica.work), replica.work.messages, strict=True):
                 waiting.setdefault(slot, []).append(message)
-            if replica.retry_due is not None:
-                data.retries[self.plan.id] = replica.retry_due
+            if replica.retry is not None:
+                data.retries |= [replica.retry]
             if replica.lacks_cursor:
                 data.lacks_cursor.append(self.plan.id)
+        data.retries |= self.retries_to_come
         super().store_pending(data)
         for slot, messages in waiting.items():
             data.pending[self.plan.id, slot] = messages + data.pending.get((self.plan.id, slot), [])

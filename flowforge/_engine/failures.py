@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flowforge._engine.job_data import letter_of
+from flowforge._engine.job_data import Retry, letter_of
 from flowforge._engine.orders import ErrorReported, RetryDue
 from flowforge.error_handler import ErrorStrategy
 from flowforge.error_texts import error_info
@@ -65,18 +65,19 @@ def schedule_retry(job: Job, worker: Worker, delay: float) -> None:
     if delay <= 0:
         worker.release()
     else:
-        _order_later(job, worker, due)
+        assert worker.work is not None, "what failed is kept until it is tried again"
+        _order_later(job, worker, worker.work.messages[0].id, due)
 
 
-def wait_for_retry(job: Job, worker: Worker, due: float) -> None:
-    """Suspend a worker until a retry that was scheduled before a pause is due."""
+def wait_for_retry(job: Job, worker: Worker, message: int, due: float) -> None:
+    """Suspend a worker until a retry of the message of that id, which was scheduled before a pause, is due."""
     worker.is_suspended = True
     worker.mailbox.hold()
-    _order_later(job, worker, due)
+    _order_later(job, worker, message, due)
 
 
-def _order_later(job: Job, worker: Worker, due: float) -> None:
-    worker.retry_due = due
+def _order_later(job: Job, worker: Worker, message: int, due: float) -> None:
+    worker.retry = message, Retry(worker.plan.id, worker.replica, due)
     worker.retries += 1
     order = RetryDue(job.epoch, worker.retries)
     job.call_later(max(0.0, due - job.clock.now()), lambda: worker.order(order))

@@ -22,7 +22,6 @@ from flowforge._engine.barrier import Barrier, put_when_safe
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
-from flowforge._engine.failures import wait_for_retry
 from flowforge._engine.later import set_timers
 from flowforge._engine.orders import StartUp
 from flowforge._engine.poison import release_pending
@@ -171,9 +170,9 @@ class Job:
         release_pending(self)
         self.deliver(deliveries or (), self.last_number)
         set_timers(self, tuple(self.data.timers.values()))
-        for routine, due in self.data.retries.items():
-            wait_for_retry(self, self.workers[self.plan.by_id[routine].index], due)
-        self.data.retries = {}
+        retries, self.data.retries = self.data.retries, {}
+        for message, retry in retries.items():
+            self.workers[self.plan.by_id[retry.routine].index].await_retry(message, retry)
         if self.timeout is not None:
             self.deadline = self.dispatcher.call_later(max(0.0, self.timeout - self.data.elapsed), self._time_out)
         self.note_idle()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowforge._engine.logs import about, logger
 from flowforge.records import ErrorInfo, Message, MessageGivenUp, Timer
 
-__all__ = ["DeadLetter", "JobData", "letter_of"]
+__all__ = ["DeadLetter", "JobData", "Retry", "letter_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,16 @@ class DeadLetter:
         return f"{self.error.type}: {self.error.text}" if self.error is not None else self.strategy
 
 
+class Retry(NamedTuple):
+    """Another attempt at a message that is to be made."""
+
+    routine: str
+    replica: int
+    """-1 for the front of a routine with replicas, which merges and asks policies."""
+    due: float
+    """Seconds since the epoch."""
+
+
 def letter_of(record: MessageGivenUp) -> DeadLetter:
     """The dead letter that a record tells of."""
     return DeadLetter(
@@ -71,8 +81,8 @@ class JobData:
     keys: set[str] = field(default_factory=set)
     pending: dict[tuple[str, str], list[Message]] = field(default_factory=dict)
     """What waits in each (routine, slot) while the job is at rest."""
-    retries: dict[str, float] = field(default_factory=dict)
-    """When the next attempt of a routine is due, in seconds since the epoch."""
+    retries: dict[int, Retry] = field(default_factory=dict)
+    """The attempts to come, by the id of the first message of each."""
     timers: dict[int, Timer] = field(default_factory=dict)
     """What is to be emitted later, by id."""
     lacks_cursor: list[str] = field(default_factory=list)

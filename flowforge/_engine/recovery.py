@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowforge._engine.control import without_attempts, write_shared
-from flowforge._engine.job_data import JobData, letter_of
+from flowforge._engine.job_data import JobData, Retry, letter_of
 from flowforge._engine.view import JobView
 from flowforge.job_status import JobStatus
 from flowforge.records import (
@@ -52,8 +52,6 @@ class Midway:
     at: float = 0.0
     unanswered: dict[tuple[str, int], tuple[Message, ...]] = field(default_factory=dict)
     """What a replica failed with, until that is answered."""
-    retries: dict[int, tuple[str, float]] = field(default_factory=dict)
-    """The routine and the instant of each retry, by the message that is tried again."""
     lacks_cursor: dict[int, str] = field(default_factory=dict)
     """The routine of each generator that cannot be called again, by its message."""
 
@@ -78,7 +76,7 @@ def midway(
 ) -> Midway:
     """What `recover` needs in place of `start` and these records, to go on from there."""
     fold, view = _folded(records, job_id, max_history, max_outputs, start)
-    facts = fold.began_at, fold.at, fold.unanswered, fold.retries, fold.lacks_cursor
+    facts = fold.began_at, fold.at, fold.unanswered, fold.lacks_cursor
     return Midway(fold.finish(), view, *facts)
 
 
@@ -108,7 +106,7 @@ class _Fold:
             self.waiting.setdefault(routine, {}).update((message.id, (slot, message)) for message in messages)
         start.data.pending = {}
         self.unanswered = start.unanswered
-        self.retries = start.retries
+        self.retries = start.data.retries
         self.lacks_cursor = start.lacks_cursor
         self.status = start.view.status
         self.began_at, self.at = start.began_at, start.at
@@ -130,7 +128,7 @@ class _Fold:
             case RetryScheduled():
                 messages = self.unanswered.pop((record.routine, record.replica))
                 self._count(record.routine, messages)
-                self.retries[messages[0].id] = record.routine, record.due
+                self.retries[messages[0].id] = Retry(record.routine, record.replica, record.due)
             case MessageGivenUp():
                 self._consume(record.routine, record.messages)
                 data.letters += 1
@@ -178,7 +176,6 @@ class _Fold:
 
     def finish(self) -> JobData:
         data = self.data
-        data.retries = dict(self.retries.values())
         data.lacks_cursor = list(dict.fromkeys(self.lacks_cursor.values()))
         for routine, waiting in self.waiting.items():
             for slot, message in waiting.values():

@@ -26,10 +26,10 @@ def check_fit(data: JobData, plan: FlowPlan) -> None:
         if to is not None and (to.routine not in plan.by_id or to.slot not in plan.by_id[to.routine].lanes):
             missing = f"a timer is set for the slot {to.routine}.{to.slot}, which the flow does not have"
             raise WrongStateError(data.job_id, missing)
-    for routine in data.retries:
-        if routine not in plan.by_id:
+    for retry in data.retries.values():
+        if retry.routine not in plan.by_id:
             raise WrongStateError(
-                data.job_id, f"a retry waits for the routine {routine!r}, which the flow does not have"
+                data.job_id, f"a retry waits for the routine {retry.routine!r}, which the flow does not have"
             )
     for routine in data.lacks_cursor:
         raise NoCursorError(routine, "resumed")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.mailbox import Lane, Mailbox
 from flowforge._engine.bounds import note_popped
-from flowforge._engine.failures import fail_step, give_up
+from flowforge._engine.failures import fail_step, give_up, wait_for_retry
 from flowforge._engine.step import Step
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
@@ -18,7 +18,7 @@ from flowforge.structs import replace
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
-    from flowforge._engine.job_data import JobData
+    from flowforge._engine.job_data import JobData, Retry
     from flowforge._engine.plan import RoutinePlan
     from flowforge.activation_policies import Activation
     from flowforge.records import Message
@@ -99,13 +99,17 @@ class RoutineActor(Worker):
         # A copy: the handler may keep what it is given, and what is merged goes on growing.
         return plain_copy(gathered[slot.name])
 
+    def await_retry(self, message: int, retry: Retry) -> None:
+        """A message that waits here is to be tried again when it is due, and not before."""
+        wait_for_retry(self.job, self, message, retry.due)
+
     def store_pending(self, data: JobData) -> None:
         """Leave what waits, and when a retry is due, as data."""
         for lane in self.mailbox.lanes:
             if lane.items:
                 data.pending[self.plan.id, lane.name] = list(lane.items)
-        if self.retry_due is not None:
-            data.retries[self.plan.id] = self.retry_due
+        if self.retry is not None:
+            data.retries |= [self.retry]
         if self.lacks_cursor:
             data.lacks_cursor.append(self.plan.id)
 

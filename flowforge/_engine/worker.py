@@ -43,6 +43,7 @@ from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
+    from flowforge._engine.job_data import Retry
     from flowforge._engine.plan import RoutinePlan
     from flowforge.routine import Routine
 
@@ -65,7 +66,7 @@ class Worker(HeldActor):
     has_begun = False
     is_over_already = False
     retries = 0
-    retry_due: float | None = None
+    retry: tuple[int, Retry] | None = None
     unfinished: Step | None = None
     task: AsyncTask | None = None
     timer: Timer | None = None
@@ -350,7 +351,7 @@ class Worker(HeldActor):
             act_on(self, order)
         elif isinstance(order, RetryDue):
             if order.number == self.retries:
-                self.retry_due = None
+                self.retry = None
                 self.release()
         elif isinstance(order, Drain) and not self.mailbox.holds:
             # What came since may be just what was missing.

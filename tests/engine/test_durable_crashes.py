@@ -169,7 +169,6 @@ def test_half_a_batch_and_half_a_pair_wait_for_the_rest(machine: Machine) -> Non
     assert numbers(job, "b.out") == [[[{"n": 1}], [{"n": 3}]]]
 
 
-@pytest.mark.xfail(reason="A retry is kept for a routine, not for each replica, over a restart: issue 4.", strict=True)
 def test_each_replica_keeps_its_own_retry(machine: Machine) -> None:
     began, tries = machine.clock.now(), []
 
