@@ -95,6 +95,10 @@ class RestartBudget:
         times.append(now)
         return delay
 
+    def note(self, time: float) -> None:
+        """Count a restart that was made before, at `time`; earlier ones first."""
+        self._times.append(time)
+
     def spent(self, now: float) -> int:
         """How many restarts of the window that ends at `now` have been used."""
         return sum(now - time < self.within_seconds for time in self._times)

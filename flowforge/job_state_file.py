@@ -75,6 +75,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
                 {"routine": routine, "slot": slot, "messages": [_message_tree(m, keep, slot) for m in messages]}
                 for (routine, slot), messages in data.pending.items()
             ],
+            "restarts": data.restarts,
             "retries": {f"{message:x}": list(retry) for message, retry in data.retries.items()},
             "timers": [_timer_tree(timer, keep) for timer in data.timers.values()],
             "shared_data": keep(data.shared, "shared_data"),
@@ -141,6 +142,7 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         is_kept_alive=saved.is_kept_alive,
         keys=set(saved.keys),
         checkpoint=from_json(saved.checkpoint, codec),
+        restarts=saved.restarts,
         retries={int(message, 16): Retry(*retry) for message, retry in saved.retries.items()},
         shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
         shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
@@ -168,7 +170,7 @@ def _view_of(saved: SavedJob, codec: Codec) -> JobView:
         view.trees[routine.id, routine.replica] = tree
     for name, facts in saved.facts.items():
         known = view.routine(name)
-        known.status, known.last_error = facts.status, facts.last_error
+        known.status, known.last_error, known.last_call = facts.status, facts.last_error, facts.last_call
         known.calls, known.errors, known.dead_letters = facts.calls, facts.errors, facts.dead_letters
     view.outputs = convert(from_json(saved.outputs, codec), dict[str, list[dict[str, Any]]])
     view.output_log = deque(
@@ -244,7 +246,7 @@ def _error_tree(error: ErrorInfo | None) -> dict[str, Any] | None:
 
 
 def _facts_tree(facts: Any) -> dict[str, Any]:
-    tree = {name: getattr(facts, name) for name in ("status", "calls", "errors", "dead_letters")}
+    tree = {name: getattr(facts, name) for name in ("status", "calls", "errors", "dead_letters", "last_call")}
     return {**tree, "last_error": _error_tree(facts.last_error)}
 
 

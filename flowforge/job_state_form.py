@@ -84,6 +84,7 @@ class SavedFacts(Struct, frozen=True):
     errors: _Count
     dead_letters: _Count
     last_error: ErrorInfo | None
+    last_call: float | None = None
 
 
 class SavedOutput(Struct, frozen=True):
@@ -138,4 +139,5 @@ class SavedJob(Struct, frozen=True):
     outputs_dropped: _Count
     history: list[ExecutionRecord]
     history_dropped: _Count
+    restarts: list[float] = []  # noqa: RUF012 - the struct copies it
     timers: list[SavedTimer] = []  # noqa: RUF012 - the struct copies it

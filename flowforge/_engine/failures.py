@@ -48,7 +48,9 @@ def record_failure(job: Job, worker: Worker, step: Step, error: ErrorInfo) -> No
 
 def record_restart(job: Job, worker: Worker, error: ErrorInfo) -> None:
     """Write down that a broken actor gets a fresh instance."""
-    job.append(RoutineRestarted(**job.next_position(), routine=worker.plan.id, replica=worker.replica, error=error))
+    record = RoutineRestarted(**job.next_position(), routine=worker.plan.id, replica=worker.replica, error=error)
+    job.data.note_restart(record.at)
+    job.append(record)
 
 
 def would_retry(job: Job, worker: Worker, error: BaseException, failures: int) -> bool:

@@ -22,6 +22,7 @@ from flowforge._engine.barrier import Barrier, put_when_safe
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
+from flowforge._engine.job_data import RESTART_SECONDS, RESTARTS
 from flowforge._engine.later import set_timers
 from flowforge._engine.orders import StartUp
 from flowforge._engine.poison import release_pending
@@ -118,10 +119,18 @@ class Job:
         self.space_waiters: list[tuple[RoutineActor, int, threading.Event]] = []
         self.deadline: Timer | None = None
         self.started_at = self.clock.monotonic()
-        self.supervisor = JobSupervisor(self, RestartBudget(first_delay=0.05))
+        self.supervisor = JobSupervisor(self, self._restart_budget())
         self.workers: list[RoutineActor] = [
             RoutineActor(self, p) if p.template.concurrency == 1 else Crew(self, p) for p in plan.routines
         ]
+
+    def _restart_budget(self) -> RestartBudget:
+        """What is left of it after the restarts of earlier runs."""
+        budget = RestartBudget(RESTARTS, RESTART_SECONDS, first_delay=0.05)
+        now = self.clock.now()
+        for at in self.data.restarts:
+            budget.note(self.started_at - max(0.0, now - at))
+        return budget
 
     def everyone(self) -> Iterator[Worker]:
         """All workers, replicas before their front."""

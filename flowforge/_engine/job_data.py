@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 from flowforge._engine.logs import about, logger
 from flowforge.records import ErrorInfo, Message, MessageGivenUp, Timer
 
-__all__ = ["DeadLetter", "JobData", "Retry", "letter_of"]
+__all__ = ["RESTARTS", "RESTART_SECONDS", "DeadLetter", "JobData", "Retry", "letter_of"]
+
+
+RESTARTS = 3
+"""How often the broken actors of a job are restarted within that many seconds, before it fails."""
+RESTART_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,13 @@ class JobData:
     """Seconds that it may run, if it was started with a limit of its own."""
     elapsed: float = 0.0
     """Seconds that it has run, pauses not counted."""
+
+    restarts: list[float] = field(default_factory=list)
+    """When broken actors were restarted, in seconds since the epoch, as far as the budget still counts it."""
+
+    def note_restart(self, at: float) -> None:
+        """A broken actor was restarted; with the job's lock held."""
+        self.restarts = [*(before for before in self.restarts if at - before < RESTART_SECONDS), at][-RESTARTS:]
 
     def extend_log(self, entries: Sequence[Any], limit: int) -> None:
         """Append to the shared log, and let its oldest entries go beyond `limit`; with the job's lock held."""

@@ -27,6 +27,7 @@ from flowforge.records import (
     MessagePosted,
     MessageSuspected,
     RetryScheduled,
+    RoutineRestarted,
     SharedWritten,
     StepCommitted,
     StepFailed,
@@ -167,6 +168,8 @@ class _Fold:
                 self._deliver(record.deliveries)
             case DeadLetterPurged():
                 del data.dead_letters[record.letter]
+            case RoutineRestarted():
+                data.note_restart(record.at)
             case JobClosed():
                 data.is_kept_alive = False
 
@@ -222,6 +225,7 @@ class _Fold:
         if before is JobStatus.FAILED:
             data.elapsed = 0.0
             self.retries.clear()
+            data.restarts.clear()
             for routine, waiting in self.waiting.items():
                 self._count(routine, tuple(without_attempts(message) for _, message in waiting.values()))
 

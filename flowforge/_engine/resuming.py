@@ -36,8 +36,9 @@ def check_fit(data: JobData, plan: FlowPlan) -> None:
 
 
 def reset_attempts(data: JobData) -> None:
-    """Forget failed attempts, the delays they led to, and the time that it took."""
+    """Forget failed attempts, the delays they led to, restarts, and the time that it took."""
     data.elapsed = 0.0
     for messages in data.pending.values():
         messages[:] = [control.without_attempts(message) for message in messages]
     data.retries.clear()
+    data.restarts.clear()

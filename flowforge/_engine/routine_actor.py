@@ -40,7 +40,6 @@ def with_counts(message: Message, attempt: int, progress: int) -> Message:
 class RoutineActor(Worker):
     """Takes work from its own lanes: single messages for handlers, activations for a logic."""
 
-    last_activation: float | None = None
     is_check_pending = False
 
     def __init__(self, job: Job, plan: RoutinePlan, replica: int = 0) -> None:
@@ -49,6 +48,8 @@ class RoutineActor(Worker):
     def adopt(self, instance: Routine) -> None:
         super().adopt(instance)
         self.policy = instance.activation_policy or immediate_policy()
+        known = self.job.view.routines.get(self.plan.id)
+        self.last_activation = None if known is None else known.last_call
 
     # Where work comes from
 

@@ -40,7 +40,7 @@ __all__ = ["JobView", "RoutineStatus"]
 class RoutineStatus:
     """System facts about one routine of a job."""
 
-    __slots__ = ("calls", "dead_letters", "errors", "last_error", "status")
+    __slots__ = ("calls", "dead_letters", "errors", "last_call", "last_error", "status")
 
     def __init__(self) -> None:
         self.status = "idle"
@@ -48,6 +48,8 @@ class RoutineStatus:
         self.errors = 0
         self.dead_letters = 0
         self.last_error: ErrorInfo | None = None
+        self.last_call: float | None = None
+        """When the call was made that was committed last, in seconds since the epoch."""
 
     def to_dict(self) -> dict[str, Any]:
         """All of them by name."""
@@ -201,6 +203,7 @@ class JobView:
     def _step_committed(self, record: StepCommitted) -> None:
         routine = self.routine(record.routine)
         routine.calls += 1
+        routine.last_call = record.at - record.duration
         routine.status = "completed" if record.is_final else "running"
         if record.state:
             apply(self._tree(record.routine, record.replica), record.state)

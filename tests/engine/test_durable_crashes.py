@@ -8,7 +8,13 @@ import pytest
 
 from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
-from flowforge.activation_policies import all_slots_ready_policy, batch_size_policy
+from flowforge.activation_policies import (
+    Activation,
+    Waiting,
+    all_slots_ready_policy,
+    batch_size_policy,
+    custom_policy,
+)
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
@@ -192,6 +198,55 @@ def test_each_replica_keeps_its_own_retry(machine: Machine) -> None:
     machine.run()
 
     assert tries == [(0, 0.0), (1, 4.0), (0, 10.0), (1, 14.0)]
+
+
+def test_restarts_before_a_crash_count_for_the_budget(machine: Machine) -> None:
+    starts = []
+
+    class Broken(Routine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.define_slot("input", handler=lambda: None)
+
+        def on_start(self) -> None:
+            starts.append(machine.clock.monotonic())
+            raise OSError("no disk")
+
+    flow = Flow("flow")
+    flow.add_routine(Broken(), "a")
+    machine.boot(flow).exec(flow, job_id="job")
+    machine.run(until=lambda: len(starts) == 3)
+    machine.run(lets_time_pass=False)
+
+    job = found(machine.boot(flow))
+    machine.run()
+
+    assert (len(starts), job.status) == (4, "failed")
+
+
+def test_a_policy_knows_its_last_activation_after_a_crash(machine: Machine, chain: Chain) -> None:
+    def decide(waiting: Waiting) -> Activation | None:
+        is_due = waiting.last_activation is None or waiting.now >= waiting.last_activation + 10
+        return Activation({"input": 1}) if waiting.counts["input"] and is_due else None
+
+    began, calls = machine.clock.now(), []
+    routine = Routine()
+    routine.define_slot("input")
+    routine.set_activation_policy(custom_policy(decide, next_check=lambda _: 1.0))
+    routine.set_logic(lambda *_: calls.append(machine.clock.now() - began))
+    flow = Flow("flow")
+    flow.add_routine(routine, "a")
+    machine.boot(flow).exec(flow, job_id="job", keep_alive=True)
+    for _ in range(2):
+        machine.runtime.post("job", "a", "input", {})
+    machine.run(until=lambda: bool(calls))
+    machine.run(lets_time_pass=False)
+    machine.clock.advance(4)
+
+    machine.boot(flow)
+    machine.run(until=lambda: len(calls) == 2)
+
+    assert calls == [0.0, 10.0]
 
 
 # What a step asks for outside its job
