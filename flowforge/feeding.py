@@ -9,6 +9,7 @@ from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
 from flowforge._engine.step import Step
 from flowforge.at_rest import wait_until_safe
+from flowforge.errors import FlowForgeError
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueueFullError
 from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
@@ -34,7 +35,7 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
     live = state.live
     if live is None and isinstance(step, Step) and step.is_open and state.status is JobStatus.PENDING:
         # The job starts when this step commits, and the post follows.
-        step.do_after_commit(lambda: feed(state, routine, slot, values, key, None))
+        step.do_after_commit(lambda: _post_to_started(state, routine, slot, values, key=key))
         return
     if live is None or live.is_over:
         remedy = "Start it with keep_alive=True, or resume it."
@@ -75,6 +76,25 @@ def _wait_for_room(  # noqa: PLR0917 - as `feed` has them
             plan = live.plan.routine(routine)
             waiting_for = plan.slots[plan.entry_lane(slot)]
             raise SlotQueueFullError(f"{routine}.{waiting_for.name}", waiting_for.max_queue_length, timeout or 0.0)
+
+
+def _post_to_started(
+    state: JobState, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None
+) -> None:
+    """Post to a job that the same step has started; it is logged if the job did not begin, or cannot take it."""
+    live = state.live
+    try:
+        if live is None:
+            raise JobFinishedError(state.job_id, state.status, "take a post", "It was not started.")
+        plan = live.plan.routine(routine)
+        lane = plan.entry_lane(slot)
+        check_fits_handler(plan, lane, values)
+        if live.is_isolated:
+            values = live.codec.copy(values, f"the payload for {routine}.{plan.slots[lane].name}")
+        control.try_post(live, routine, slot, values, key, is_bounded=False)
+    except FlowForgeError:
+        text = "A post of a step to %s.%s of the job %r, which it had started, did not take effect."
+        logger.exception(text, routine, slot, state.job_id, extra=about(state.job_id, routine))
 
 
 def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:

@@ -115,7 +115,7 @@ class Crew(RoutineActor):
                 return
             head.settle_now(step)
             has_more = head.work is not None and not head.mailbox.holds
-            if (has_more or head.after_commit or head.stale_streams) and head.mailbox.wake():
+            if (has_more or head.stale_streams) and head.mailbox.wake():
                 self.job.wake(head)
             if head.work is not None:
                 return
@@ -172,6 +172,8 @@ class Replica(Worker):
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, crew: Crew) -> None:
         super().__init__(job, plan, replica, Mailbox((), job.lock))
         self.crew = crew
+        # Whoever commits does what is to follow, for the replicas whose steps had waited for it as well.
+        self.after_commit = crew.actions
         self.stashed: Step | None = None
 
     def available_work(self) -> Work | None:

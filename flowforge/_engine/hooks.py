@@ -66,9 +66,8 @@ def _hook_done(worker: Worker, error: BaseException | None, *, is_stop: bool) ->
 
 def tidy_up(worker: Worker) -> bool:
     """Do what has to wait until the lock is not held; True when it goes on as a coroutine."""
-    actions, worker.after_commit = worker.after_commit, []
-    for action in actions:
-        action()
+    if worker.after_commit is not None:
+        worker.after_commit.run()
     while worker.stale_streams:
         stream, context = worker.stale_streams.pop()
         if isinstance(stream, AsyncGenerator):

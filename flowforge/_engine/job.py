@@ -222,7 +222,8 @@ class Job:
                 worker.lacks_cursor = True
         if state:
             worker.note_state_changed()
-        self._commit_rare(worker, step, shared)
+        if shared or step.shared_log or step.after_commit:
+            self._commit_rare(worker, step, shared)
         self.data.position = position = self.data.position + 1
         number = self.append(
             StepCommitted(
@@ -256,8 +257,10 @@ class Job:
             write_shared(self.shared, change)
         if step.shared_log:
             self.data.extend_log(step.shared_log, self.view.max_outputs)
-        for action, _ in step.after_commit:
-            worker.after_commit.append(action)
+        if step.after_commit:
+            # What it asks of other jobs is on disk with it, or neither is.
+            self.log.begin_group()
+            worker.actions.add((action for action, _ in step.after_commit), self.log)
 
     def take_key(self, key: str | None) -> bool:
         """Whether a message posted under `key` is the first one; it counts as taken then."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
 from actors.mailbox import Mailbox
 from actors.mailbox_status import MailboxStatus
+from flowforge._engine.after_commit import AfterCommit
 from flowforge._engine.barrier import is_stalled
 from flowforge._engine.failures import act_on, fail_step
 from flowforge._engine.handler_call import call_handler
@@ -69,6 +70,7 @@ class Worker(HeldActor):
     retry: tuple[int, Retry] | None = None
     unfinished: Step | None = None
     task: AsyncTask | None = None
+    after_commit: AfterCommit | None = None
     timer: Timer | None = None
 
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
@@ -77,7 +79,6 @@ class Worker(HeldActor):
         self.has_stop = plan.has_stop
         self.is_started = not plan.has_start
         self.stale_streams: list[Any] = []
-        self.after_commit: list[Callable[[], object]] = []
         self.adopt(job.new_instance(plan, replica))
 
     def adopt(self, instance: Routine) -> None:
@@ -305,7 +306,15 @@ class Worker(HeldActor):
         """Put back all that a step did; with the job's lock held."""
         self.rollback()
         self.drop_stream()
-        self.after_commit.extend(undo for _, undo in step.after_commit if undo is not None)
+        if step.after_commit:
+            self.actions.add(undo for _, undo in step.after_commit if undo is not None)
+
+    @property
+    def actions(self) -> AfterCommit:
+        """What is to be done once the job's lock is not held; from now on there is a place for it."""
+        if self.after_commit is None:
+            self.after_commit = AfterCommit(self.job.lock)
+        return self.after_commit
 
     def settle(self, step: Step) -> None:
         """Commit a step that has ended, or put everything back; with the job's lock held."""

@@ -4,6 +4,7 @@ Guarantees:
 
 - `append` may be called from any thread and never waits for a disk; numbers have no gap and follow the order of the
   calls. `take` hands records out in that order, to one writer.
+- What is appended in a group is handed out at once, or, if the queue is closed before the group ends, never.
 - Callbacks are called by the writer alone, with no lock held, once their record is safe, in the order of the records;
   none is called after a failure.
 - One lock guards the queue.
@@ -57,6 +58,9 @@ class CommitQueue:
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
         self._when_failed: list[Callable[[], None]] = []
         self._is_idle = False
+        self._open_groups = 0
+        self._takeable = 0
+        """How many of the entries come before the groups that are open."""
         # Reentrant, for a handler of signals may append while it interrupts an append.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -70,7 +74,11 @@ class CommitQueue:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits for the writer."""
-        return not self._entries and not self._is_due()
+        return not self._ready() and not self._is_due()
+
+    def _ready(self) -> int:
+        """How many entries may be taken."""
+        return self._takeable if self._open_groups else len(self._entries)
 
     def append(self, entry: Entry) -> int:
         """Take the next record, and give its number; after a failure, or once it is closed, it is dropped."""
@@ -81,13 +89,28 @@ class CommitQueue:
                 self._entries.append(entry)
                 self._encoded.append(encoded)
                 self._bytes += len(encoded)
-                self._wake()
+                if not self._open_groups:
+                    self._wake()
             return self._last
 
     def _wake(self) -> None:
         if self._is_idle:
             self._is_idle = False
             self._changed.notify()
+
+    def begin_group(self) -> None:
+        """Hand out nothing that comes from here on until the group ends."""
+        with self._lock:
+            if not self._open_groups:
+                self._takeable = len(self._entries)
+            self._open_groups += 1
+
+    def end_group(self) -> None:
+        """End a group that was begun."""
+        with self._lock:
+            self._open_groups -= 1
+            if self._ready():
+                self._wake()
 
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Have the writer call `callback` once the record is safe; never if it fails before."""
@@ -125,8 +148,11 @@ class CommitQueue:
             self._is_idle = False
             if self.is_idle:
                 return None
-            batch = Batch(self.safe + 1, self._entries, self._encoded)
-            self._entries, self._encoded, self._bytes = [], [], 0
+            count = self._ready()
+            batch = Batch(self.safe + 1, self._entries[:count], self._encoded[:count])
+            self._bytes -= sum(map(len, batch.encoded))
+            del self._entries[:count], self._encoded[:count]
+            self._takeable = 0
             return batch
 
     def made_safe(self, number: int) -> None:

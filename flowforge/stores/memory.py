@@ -21,6 +21,10 @@ WINDOW = 1024
 """Records that may wait for a flush before no further step starts."""
 
 
+_OPEN = 1 << 62
+"""Where a group ends that has not ended yet."""
+
+
 class MemoryLog:
     """Counts records and lets them go."""
 
@@ -35,6 +39,11 @@ class MemoryLog:
         """Take the next record of a job; there is nothing to wait for."""
         self.records += 1
         return 0
+
+    def begin_group(self) -> None:
+        """Nothing is kept, so there is nothing to keep together."""
+
+    end_group = begin_group
 
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Never called, for there is nothing to wait for."""
@@ -65,6 +74,9 @@ class MemoryStore:
         self._disk = [] if disk is None else disk
         self._waiting: list[tuple[str, bytes]] = []
         self._callbacks: deque[tuple[int, Callable[[], None]]] = deque()
+        self._open_groups = 0
+        self._groups: list[tuple[int, int]] = []
+        """How many records come before each group, and how many do with it; the last one may be open."""
 
     @property
     def safe(self) -> int:
@@ -88,27 +100,55 @@ class MemoryStore:
             self._on_append()
         return len(self._disk) + len(self._waiting)
 
+    def begin_group(self) -> None:
+        """Nothing is flushed from here on until the group ends."""
+        if not self._open_groups:
+            self._groups.append((self.safe + self.waiting, _OPEN))
+        self._open_groups += 1
+
+    def end_group(self) -> None:
+        """What was appended since the group began is flushed in one."""
+        self._open_groups -= 1
+        if not self._open_groups:
+            self._groups[-1] = self._groups[-1][0], self.safe + self.waiting
+            if self._waiting:
+                self._on_append()
+
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Call `callback` at the end of the flush that makes the record safe; it must not be yet."""
         assert number > self.safe, "what is safe need not be waited for"
         self._callbacks.append((number, callback))
 
     def flush(self, most: int | None = None) -> None:
-        """Make what waits safe, in order; only the first `most` records of it if given. Nothing after a failure."""
+        """Make what waits safe, in order; only the first `most` records of it if given. Nothing after a failure.
+
+        Of a group all is made safe or, while it is open, nothing.
+        """
         if self.failure is not None:
             return
-        count = len(self._waiting) if most is None else most
+        count = self._whole(len(self._waiting) if most is None else min(most, len(self._waiting)))
         self._disk += self._waiting[:count]
         del self._waiting[:count]
         due = sorted((entry for entry in self._callbacks if entry[0] <= self.safe), key=itemgetter(0))
         self._callbacks = deque(entry for entry in self._callbacks if entry[0] > self.safe)
-        if self._waiting:
+        if self._waiting and not self._open_groups:
             self._on_append()
         for _, callback in due:
             callback()
 
+    def _whole(self, count: int) -> int:
+        """As many of the first records as waits, so that no group is cut."""
+        safe = self.safe
+        self._groups = [group for group in self._groups if group[1] > safe]
+        for before, after in self._groups:
+            if before < safe + count < after:
+                return (before if after == _OPEN else after) - safe
+        return count
+
     def crash(self) -> None:
         """Lose what was not flushed, and whoever waits for it."""
+        self._open_groups = 0
+        self._groups.clear()
         self._waiting.clear()
         self._callbacks.clear()
 

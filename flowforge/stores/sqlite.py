@@ -118,6 +118,14 @@ class SqliteStore:
         status = record.status if isinstance(record, JobMoved) else None
         return self._queue.append(Entry(job, data, record.at, status))
 
+    def begin_group(self) -> None:
+        """What is appended from here to `end_group` comes into one frame."""
+        self._queue.begin_group()
+
+    def end_group(self) -> None:
+        """End a group that was begun."""
+        self._queue.end_group()
+
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Have the writer call `callback` once the record is safe; never if it fails before."""
         self._queue.call_when_safe(number, callback)

@@ -53,6 +53,17 @@ class Log(Protocol):
         """Keep the next record of a job, and give its number; called in the commit, with the job's lock held."""
         ...
 
+    def begin_group(self) -> None:
+        """From here to `end_group` all that is appended, whoever does, becomes safe in one, or not at all.
+
+        Groups that overlap are one. Whoever begins one ends it soon, and waits for nothing before.
+        """
+        ...
+
+    def end_group(self) -> None:
+        """End a group that was begun."""
+        ...
+
     def call_when_safe(self, number: int, callback: Callable[[], None]) -> None:
         """Call `callback` once, as soon as that record is safe; never inside this call, nor with a lock held."""
         ...
