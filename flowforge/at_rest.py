@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flowforge._engine import control
-from flowforge._engine.control import StillRunning, checked_reason, write_shared
+from flowforge._engine.control import write_shared
 from flowforge.job_status import JobStatus
-from flowforge.records import JobClosed, JobMoved, Record, SharedChange, SharedWritten
+from flowforge.records import Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -16,10 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "append_at_rest",
-    "cancel_job",
     "check_is_kept",
     "check_outcome",
-    "close_job",
     "commit_shared",
     "wait_until_safe",
 ]
@@ -34,36 +31,6 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
         job_state.last_number = job_state.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
-
-
-def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
-    """End a job for good, whether it runs or rests; the steps that still run."""
-    reason = checked_reason(reason)
-    check_is_kept(job_state)
-    running: list[StillRunning] = []
-    with job_state.control_lock:
-        if job_state.live is not None and not job_state.live.is_over:
-            running = control.cancel(job_state.live, reason)
-        elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
-            facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
-            append_at_rest(job_state, JobMoved, **facts)
-            host = job_state.host if job_state.live is None else job_state.live.host
-            if host is not None:
-                host.note_finished(job_state)
-    wait_until_safe(job_state)
-    return running
-
-
-def close_job(job_state: JobState) -> None:
-    """Keep a job open for posts no longer, whether it runs or rests."""
-    check_is_kept(job_state)
-    with job_state.control_lock:
-        if job_state.live is not None and not job_state.is_resting:
-            control.close(job_state.live)
-        elif job_state.data.is_kept_alive:
-            job_state.data.is_kept_alive = False
-            append_at_rest(job_state, JobClosed)
-    wait_until_safe(job_state)
 
 
 def check_is_kept(job_state: JobState) -> None:

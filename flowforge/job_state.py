@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.clock import SystemClock
-from flowforge._engine import control
-from flowforge._engine.control import StillRunning
 from flowforge._engine.job_data import DeadLetter, JobData
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
 from flowforge.async_waiting import wait_on_loop
-from flowforge.at_rest import cancel_job, check_outcome, close_job, wait_until_safe
+from flowforge.at_rest import check_outcome, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
+from flowforge.job_steering import cancel_job, close_job, live_of, pause_job, request_pause
 from flowforge.output_handler import output_handler_from
 from flowforge.records import ErrorInfo
 from flowforge.routine_errors import ForeignStateError, OutsideStepError
@@ -34,6 +33,7 @@ from flowforge.subscription import Subscription
 if TYPE_CHECKING:
     from actors.clock import Clock
     from actors.dispatcher import Dispatcher
+    from flowforge._engine.control import StillRunning
     from flowforge._engine.host import JobHost
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
@@ -262,7 +262,7 @@ class JobState:
             dispatcher, started = self.starting
             if not dispatcher.wait_for(started, timeout):
                 return False
-        while (live := self._live("wait for a job")) is not None:
+        while (live := live_of(self, "wait for a job")) is not None:
             if not live.dispatcher.wait_for(live.rested, timeout):
                 return False
             if live is self.live:
@@ -273,7 +273,7 @@ class JobState:
     async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the twin of `wait`
         """`wait` for an asyncio program: holds no thread."""
         self._check_outside_a_step()
-        live = self._live("wait for a job")
+        live = live_of(self, "wait for a job")
         if live is None:
             return True
         return await wait_on_loop(live, timeout)
@@ -289,43 +289,17 @@ class JobState:
         hold a thread are returned; it is paused as soon as they end. Inside a step it returns at once and acts after
         the commit. At rest it does nothing. NoCursorError if a generator could not be called again.
         """
-        if not self.request_pause(reason, checkpoint) or CURRENT_STEP.get() is not None:
-            return []
-        live = self.live
-        assert live is not None, "a pause that was requested has a run to end"
-        if live.dispatcher.wait_for(live.rested, timeout):
-            return []
-        return control.interrupt_async_steps(live)
+        return pause_job(self, reason, checkpoint, timeout)
 
     def request_pause(self, reason: str = "", checkpoint: Any = None) -> bool:
         """Begin to pause, as `pause` does, without waiting for it; False if it rests."""
-        control.checked_reason(reason)
-        live = self._live("pause a job")
-        step = CURRENT_STEP.get()
-        if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
-            step.do_after_commit(lambda: self.request_pause(reason, checkpoint))
-            return True
-        if live is None or live.is_over:
-            return False
-        control.check_can_pause(live)
-        self.codec.check(checkpoint, "checkpoint")
-        if isinstance(step, Step) and step.is_open:
-            step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
-        else:
-            control.request_pause(live, reason, checkpoint)
-        return True
+        return request_pause(self, reason, checkpoint)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; return the steps that still run, whose effects will be refused.
 
         A paused one is cancelled where it stands; one that has finished stays as it is.
         """
-        live = self._live("cancel a job")
-        step = CURRENT_STEP.get()
-        if live is None and isinstance(step, Step) and step.is_open and self.status is JobStatus.PENDING:
-            # The job starts when this step commits, and the command follows.
-            step.do_after_commit(lambda: self.cancel(reason))
-            return []
         return cancel_job(self, reason)
 
     # Keeping
@@ -386,11 +360,6 @@ class JobState:
         known = dict.fromkeys(routine for routine, _ in self.view.trees)
         if routine_id not in known:
             raise UnknownTargetError(f"routine in the flow {self.flow_id!r} named", routine_id, known)
-
-    def _live(self, asked: str) -> Job | None:
-        if self.live is not None:
-            self.live.host.check_process(asked)
-        return self.live
 
     def _seen(self) -> JobView:
         self.view.catch_up()

@@ -34,6 +34,7 @@ LAYERS = (
         "flowforge.job_state",
         "flowforge.job_state_file",
         "flowforge.job_state_form",
+        "flowforge.job_steering",
         "flowforge.job_table",
         "flowforge.output_pumps",
         "flowforge.runtime_checks",

@@ -1,0 +1,95 @@
+"""Pausing, cancelling and closing a job, whether it runs or rests, from inside of its steps or from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowforge._engine import control
+from flowforge._engine.control import StillRunning, checked_reason
+from flowforge._engine.step import Step
+from flowforge.at_rest import append_at_rest, check_is_kept, wait_until_safe
+from flowforge.job_status import JobStatus
+from flowforge.records import JobClosed, JobMoved
+from flowforge.step_context import CURRENT_STEP
+
+if TYPE_CHECKING:
+    from flowforge._engine.job import Job
+    from flowforge.job_state import JobState
+
+__all__ = ["cancel_job", "close_job", "live_of", "pause_job", "request_pause"]
+
+
+def live_of(job_state: JobState, asked: str) -> Job | None:
+    """A job's run, or the last one of this process; RuntimeForkedError in a child of that process."""
+    if job_state.live is not None:
+        job_state.live.host.check_process(asked)
+    return job_state.live
+
+
+def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float | None) -> list[StillRunning]:
+    """Do what `JobState.pause` promises."""
+    if not job_state.request_pause(reason, checkpoint) or CURRENT_STEP.get() is not None:
+        return []
+    live = job_state.live
+    assert live is not None, "a pause that was requested has a run to end"
+    if live.dispatcher.wait_for(live.rested, timeout):
+        return []
+    return control.interrupt_async_steps(live)
+
+
+def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:
+    """Do what `JobState.request_pause` promises."""
+    checked_reason(reason)
+    live = live_of(job_state, "pause a job")
+    step = CURRENT_STEP.get()
+    if live is None and isinstance(step, Step) and step.is_open and job_state.status is JobStatus.PENDING:
+        step.do_after_commit(lambda: request_pause(job_state, reason, checkpoint))
+        return True
+    if live is None or live.is_over:
+        return False
+    control.check_can_pause(live)
+    job_state.codec.check(checkpoint, "checkpoint")
+    if isinstance(step, Step) and step.is_open:
+        step.do_after_commit(lambda: control.request_pause(live, reason, checkpoint))
+    else:
+        control.request_pause(live, reason, checkpoint)
+    return True
+
+
+def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
+    """Do what `JobState.cancel` promises."""
+    live = live_of(job_state, "cancel a job")
+    step = CURRENT_STEP.get()
+    if live is None and isinstance(step, Step) and step.is_open and job_state.status is JobStatus.PENDING:
+        # The job starts when this step commits, and the command follows.
+        step.do_after_commit(lambda: cancel_job(job_state, reason))
+        return []
+    return _cancel_now(job_state, checked_reason(reason))
+
+
+def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
+    check_is_kept(job_state)
+    running: list[StillRunning] = []
+    with job_state.control_lock:
+        if job_state.live is not None and not job_state.live.is_over:
+            running = control.cancel(job_state.live, reason)
+        elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
+            facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
+            append_at_rest(job_state, JobMoved, **facts)
+            host = job_state.host if job_state.live is None else job_state.live.host
+            if host is not None:
+                host.note_finished(job_state)
+    wait_until_safe(job_state)
+    return running
+
+
+def close_job(job_state: JobState) -> None:
+    """Do what `JobState.close` promises."""
+    check_is_kept(job_state)
+    with job_state.control_lock:
+        if job_state.live is not None and not job_state.is_resting:
+            control.close(job_state.live)
+        elif job_state.data.is_kept_alive:
+            job_state.data.is_kept_alive = False
+            append_at_rest(job_state, JobClosed)
+    wait_until_safe(job_state)
