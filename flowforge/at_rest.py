@@ -18,6 +18,7 @@ __all__ = [
     "check_is_kept",
     "check_outcome",
     "commit_shared",
+    "last_number",
     "wait_until_safe",
 ]
 
@@ -47,12 +48,21 @@ def check_outcome(job_state: JobState) -> None:
         check_is_kept(job_state)
 
 
-def wait_until_safe(job_state: JobState) -> None:
-    """Return when all that was done to a job is on disk; at once inside a step, and without a store."""
-    log, live = job_state.log, job_state.live
-    if log is not None and log.is_durable and CURRENT_STEP.get() is None:
-        number = job_state.last_number if live is None else max(job_state.last_number, live.last_number)
-        cast("Store", log).wait_until_safe(number)
+def last_number(job_state: JobState) -> int:
+    """The number of the last record that was written of a job by this process; 0 if there is none."""
+    live = job_state.live
+    return job_state.last_number if live is None else max(job_state.last_number, live.last_number)
+
+
+def wait_until_safe(job_state: JobState, timeout: float | None = None) -> bool:
+    """Return when all that was done to a job is on disk; at once inside a step, and without a store.
+
+    False after `timeout` seconds.
+    """
+    log = job_state.log
+    if log is None or not log.is_durable or CURRENT_STEP.get() is not None:
+        return True
+    return cast("Store", log).wait_until_safe(last_number(job_state), timeout)
 
 
 def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:

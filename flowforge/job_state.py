@@ -15,7 +15,7 @@ from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge._engine.view import JobView
 from flowforge.async_waiting import wait_on_loop
-from flowforge.at_rest import check_outcome, wait_until_safe
+from flowforge.at_rest import check_outcome, last_number, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
@@ -124,6 +124,13 @@ class JobState:
         """Whether no run of it is under way."""
         with self.control_lock:
             return self.starting is None and (self.live is None or self.live.rested.is_set())
+
+    @property
+    def is_on_disk(self) -> bool | None:
+        """Whether a crash can take nothing of what it shows now; None without a store, which has no disk."""
+        if self.log is None or not self.log.is_durable:
+            return None
+        return self.starting is None and last_number(self) <= self.log.safe
 
     # Its routines
 
@@ -258,10 +265,8 @@ class JobState:
         Raises WaitInStepError inside a handler, and StoreFailedError if its store has failed before it rested.
         """
         self._check_outside_a_step()
-        if self.starting is not None:
-            dispatcher, started = self.starting
-            if not dispatcher.wait_for(started, timeout):
-                return False
+        if not self._has_begun(timeout):
+            return False
         while (live := live_of(self, "wait for a job")) is not None:
             if not live.dispatcher.wait_for(live.rested, timeout):
                 return False
@@ -277,6 +282,14 @@ class JobState:
         if live is None:
             return True
         return await wait_on_loop(live, timeout)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until all that it shows now is on disk; False after `timeout` seconds. Without a store it returns True.
+
+        Raises WaitInStepError inside a handler, and StoreFailedError if its store has failed before that.
+        """
+        self._check_outside_a_step()
+        return self._has_begun(timeout) and wait_until_safe(self, timeout)
 
     def close(self) -> None:
         """Keep it open for posts no longer: it ends when nothing is left to do."""
@@ -355,6 +368,11 @@ class JobState:
     def _check_outside_a_step(self) -> None:
         if CURRENT_STEP.get() is not None:
             raise WaitInStepError(f"the job {self.job_id!r}")
+
+    def _has_begun(self, timeout: float | None) -> bool:
+        """Wait until a job that a step starts has begun, or will not."""
+        starting = self.starting
+        return starting is None or starting[0].wait_for(starting[1], timeout)
 
     def _check_known(self, routine_id: str) -> None:
         known = dict.fromkeys(routine for routine, _ in self.view.trees)

@@ -129,13 +129,13 @@ class CommitQueue:
                 return
         callback()
 
-    def wait_until_safe(self, number: int) -> None:
-        """Return once the record is safe; raises why it never will be."""
+    def wait_until_safe(self, number: int, timeout: float | None = None) -> bool:
+        """Return once the record is safe, or False after `timeout` seconds; raises why it never will be."""
         with self._lock:
-            while self.safe < number:
-                if self.failure is not None:
-                    raise self.failure
-                self._became_safe.wait()
+            is_decided = self._became_safe.wait_for(lambda: self.safe >= number or self.failure is not None, timeout)
+            if self.safe < number and self.failure is not None:
+                raise self.failure
+            return is_decided
 
     # For the writer
 

@@ -172,10 +172,11 @@ class MemoryStore:
     def call_when_failed(self, callback: Callable[[], None]) -> None:
         """Never called: memory does not fail."""
 
-    def wait_until_safe(self, number: int) -> None:
-        """Return at once, unless it has failed: on a virtual clock nobody waits, and who must know asks `safe`."""
+    def wait_until_safe(self, number: int, timeout: float | None = None) -> bool:
+        """Whether the record is safe, at once: on a virtual clock nobody waits; raises why it never will be."""
         if number > self.safe and self.failure is not None:
             raise self.failure
+        return number <= self.safe
 
     def close(self) -> None:
         """Flush, and keep nothing more."""

@@ -134,9 +134,9 @@ class SqliteStore:
         """Call `callback` once it has failed or was closed, on whichever thread finds out."""
         self._queue.call_when_failed(callback)
 
-    def wait_until_safe(self, number: int) -> None:
-        """Return once the record is safe; raises why it never will be."""
-        self._queue.wait_until_safe(number)
+    def wait_until_safe(self, number: int, timeout: float | None = None) -> bool:
+        """Return once the record is safe, or False after `timeout` seconds; raises why it never will be."""
+        return self._queue.wait_until_safe(number, timeout)
 
     def close(self) -> None:
         """Make all safe that was appended, and close the file; waits for the writer."""

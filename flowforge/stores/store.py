@@ -81,8 +81,8 @@ class Store(Log, Protocol):
         """Call `callback` once nothing is kept any more; never with a lock held."""
         ...
 
-    def wait_until_safe(self, number: int) -> None:
-        """Return when that record is safe; raises the failure if it never will be."""
+    def wait_until_safe(self, number: int, timeout: float | None = None) -> bool:
+        """Return when that record is safe, or False after `timeout` seconds; raises the failure if it never will be."""
         ...
 
     def records(self, job: str) -> list[Record]:

@@ -99,10 +99,21 @@ class StoreContract:
 
         medium.settle(store, numbers[-1])
 
-        for number in numbers:
-            store.wait_until_safe(number)
+        assert all(store.wait_until_safe(number) for number in numbers)
         assert store.safe == numbers[-1]
         assert store.failure is None
+        store.close()
+
+    def test_who_waits_no_longer_than_so_long_is_told_the_truth(self, medium: StoreMedium) -> None:
+        """A wait that ends early says that nothing is known yet, and harms nothing."""
+        store = medium.open()
+
+        with medium.held(store):
+            number = store.append("a", started())
+            assert not store.wait_until_safe(number, timeout=0)
+        medium.settle(store, number)
+
+        assert store.wait_until_safe(number, timeout=0)
         store.close()
 
     def test_callbacks_come_once_each_in_the_order_of_records(self, medium: StoreMedium) -> None:
