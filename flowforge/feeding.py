@@ -9,9 +9,7 @@ from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
 from flowforge._engine.step import Step
 from flowforge.at_rest import wait_until_safe
-from flowforge.errors import FlowForgeError
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueueFullError
-from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
 from flowforge.option_checks import is_amount
 from flowforge.records import Destination
@@ -32,11 +30,8 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
     values = check_payload(payload, f"the slot {routine}.{slot}")
     _check_options(key, timeout)
     step = CURRENT_STEP.get()
-    live = state.live
-    if live is None and isinstance(step, Step) and step.is_open and state.status is JobStatus.PENDING:
-        # The job starts when this step commits, and the post follows.
-        step.do_after_commit(lambda: _post_to_started(state, routine, slot, values, key=key))
-        return
+    # A job that this step starts begins when the step commits, and the post follows.
+    live = state.live if state.starting is None else state.starting[0]
     if live is None or live.is_over:
         remedy = "Start it with keep_alive=True, or resume it."
         raise JobFinishedError(state.job_id, state.status, "take a post", remedy)
@@ -51,7 +46,7 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
     elif step.worker.job is live:
         step.post(Destination(routine, plan.slots[lane].name), values, key)
     else:
-        step.do_after_commit(lambda: _post_now(live, routine, slot, values, key=key))
+        step.do_after_commit(lambda: _post_now(state, live, routine, slot, values, key=key))
 
 
 def _check_options(key: object, timeout: object) -> None:
@@ -78,28 +73,13 @@ def _wait_for_room(  # noqa: PLR0917 - as `feed` has them
             raise SlotQueueFullError(f"{routine}.{waiting_for.name}", waiting_for.max_queue_length, timeout or 0.0)
 
 
-def _post_to_started(
-    state: JobState, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None
+def _post_now(
+    state: JobState, live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None
 ) -> None:
-    """Post to a job that the same step has started; it is logged if the job did not begin, or cannot take it."""
-    live = state.live
-    try:
-        if live is None:
-            raise JobFinishedError(state.job_id, state.status, "take a post", "It was not started.")
-        plan = live.plan.routine(routine)
-        lane = plan.entry_lane(slot)
-        check_fits_handler(plan, lane, values)
-        if live.is_isolated:
-            values = live.codec.copy(values, f"the payload for {routine}.{plan.slots[lane].name}")
-        control.try_post(live, routine, slot, values, key, is_bounded=False)
-    except FlowForgeError:
-        text = "A post of a step to %s.%s of the job %r, which it had started, did not take effect."
-        logger.exception(text, routine, slot, state.job_id, extra=about(state.job_id, routine))
-
-
-def _post_now(live: Job, routine: str, slot: str | None, values: dict[str, Any], *, key: str | None) -> None:
     """Put what a step posted to another job into its slot, however full; it is logged if that job has ended."""
     try:
+        if state.live is not live:
+            raise JobFinishedError(live.id, state.status, "take a post", "It was not begun, or was resumed since.")
         control.try_post(live, routine, slot, values, key, is_bounded=False)
     except JobFinishedError:
         text = "Job %r had ended when a post of a step to %s.%s was to take effect."

@@ -32,7 +32,6 @@ from flowforge.subscription import Subscription
 
 if TYPE_CHECKING:
     from actors.clock import Clock
-    from actors.dispatcher import Dispatcher
     from flowforge._engine.control import StillRunning
     from flowforge._engine.host import JobHost
     from flowforge._engine.job import Job
@@ -63,8 +62,8 @@ class JobState:
         self.last_number = 0
         self.host: JobHost | None = None
         """Its runtime, if that found it in its store; the engine's."""
-        self.starting: tuple[Dispatcher, threading.Event] | None = None
-        """What is set when a job that a step started has begun, or will not; the engine's."""
+        self.starting: tuple[Job, threading.Event] | None = None
+        """The run of a job that a step started, and what is set when that has begun, or will not; the engine's."""
         self._idle_lock = threading.RLock()
         self.output_handler: OutputHandler | None = None
         """What handles the outputs of `send_output`; given by `set_output_handler`."""
@@ -372,7 +371,7 @@ class JobState:
     def _has_begun(self, timeout: float | None) -> bool:
         """Wait until a job that a step starts has begun, or will not."""
         starting = self.starting
-        return starting is None or starting[0].wait_for(starting[1], timeout)
+        return starting is None or starting[0].dispatcher.wait_for(starting[1], timeout)
 
     def _check_known(self, routine_id: str) -> None:
         known = dict.fromkeys(routine for routine, _ in self.view.trees)

@@ -58,13 +58,16 @@ def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:
 
 def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
     """Do what `JobState.cancel` promises."""
+    checked_reason(reason)
     live = live_of(job_state, "cancel a job")
     step = CURRENT_STEP.get()
     if live is None and isinstance(step, Step) and step.is_open and job_state.status is JobStatus.PENDING:
         # The job starts when this step commits, and the command follows.
-        step.do_after_commit(lambda: cancel_job(job_state, reason))
+        step.do_after_commit(lambda: _cancel_now(job_state, reason))
         return []
-    return _cancel_now(job_state, checked_reason(reason))
+    running = _cancel_now(job_state, reason)
+    wait_until_safe(job_state)
+    return running
 
 
 def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
@@ -79,7 +82,6 @@ def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
             host = job_state.host if job_state.live is None else job_state.live.host
             if host is not None:
                 host.note_finished(job_state)
-    wait_until_safe(job_state)
     return running
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "MessagePosted",
     "MessageSuspected",
     "Output",
+    "PauseRequested",
     "Record",
     "RetryScheduled",
     "RoutineRestarted",
@@ -300,6 +301,13 @@ class JobMoved(Record, frozen=True, tag=True, kw_only=True):
     """Whether it is paused because its runtime was shut down, so that the next one goes on with it."""
     initial: tuple[InitialState, ...] = ()
     """Of routines and replicas that came with the resume."""
+
+
+class PauseRequested(Record, frozen=True, tag=True, kw_only=True):
+    """The job is to pause as soon as the steps that run have ended."""
+
+    reason: str
+    checkpoint: Any = None
 
 
 class JobClosed(Record, frozen=True, tag=True, kw_only=True):

@@ -299,9 +299,7 @@ class Runtime(JobDirectory):
         return Job(self, plan, state.data, state.view, job_state=state, context=context, timeout=timeout)
 
     def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
-        begin_now_or_after_commit(
-            job, self.dispatcher, lambda: self._begin_now(job, flow, deliveries), self._table.release
-        )
+        begin_now_or_after_commit(job, lambda: self._begin_now(job, flow, deliveries), self._table.release)
 
     def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
         state = job.job_state

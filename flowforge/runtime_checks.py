@@ -22,7 +22,6 @@ from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
-    from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
@@ -194,9 +193,7 @@ def check_outside_a_step(what: str) -> None:
         raise WaitInStepError(what)
 
 
-def begin_now_or_after_commit(
-    job: Job, dispatcher: Dispatcher, begin: Callable[[], None], release: Callable[[JobState], None]
-) -> None:
+def begin_now_or_after_commit(job: Job, begin: Callable[[], None], release: Callable[[JobState], None]) -> None:
     """Have a job begin; one that a step starts, when the step commits, or be released if it does not."""
     step = CURRENT_STEP.get()
     if not isinstance(step, Step) or not step.is_open:
@@ -204,7 +201,7 @@ def begin_now_or_after_commit(
         return
     state: Any = job.job_state
     started = Event()
-    state.starting = (dispatcher, started)
+    state.starting = (job, started)
 
     def note_started() -> None:
         state.starting = None

@@ -1,7 +1,7 @@
 """MemoryStore against a plain model: a list of what is safe, and a list of what waits."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from flowforge.records import JobClosed, Record
 from flowforge.stores.codec import Codec
@@ -11,7 +11,7 @@ jobs = st.sampled_from(["a", "b", "c"])
 
 
 class MemoryStoreMachine(RuleBasedStateMachine):
-    """Appends, flushes and crashes in any order."""
+    """Appends, groups, flushes and crashes in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,6 +21,9 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         self.waiting: list[tuple[str, Record]] = []
         self.awaited: dict[int, bool] = {}
         self.count = 0
+        self.groups = self.open = 0
+        self.group_of: dict[int, int] = {}
+        """The group of each record that was appended in one."""
 
     def note_asked(self) -> None:
         self.asked += 1
@@ -34,8 +37,36 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         number = self.store.append(job, record)
 
         self.waiting.append((job, record))
+        if self.open:
+            self.group_of[self.count] = self.groups
         assert number == len(self.safe) + len(self.waiting)
         assert self.asked == asked + was_empty
+
+    @rule()
+    def begin_group(self) -> None:
+        self.store.begin_group()
+        self.groups += not self.open
+        self.open += 1
+
+    @precondition(lambda self: self.open)
+    @rule()
+    def end_group(self) -> None:
+        self.store.end_group()
+        self.open -= 1
+
+    def is_open(self, index: int) -> bool:
+        return bool(self.open) and self.group_at(index) == self.groups
+
+    def group_at(self, index: int) -> int | None:
+        return self.group_of.get(self.waiting[index][1].position)
+
+    def whole(self, count: int) -> int:
+        """All of a group whose first record is among so many, or none of one that is open."""
+        while 0 < count < len(self.waiting) and self.group_at(count - 1) == self.group_at(count) is not None:
+            count += 1
+        while count and self.is_open(count - 1):
+            count -= 1
+        return count
 
     @rule(job=jobs)
     def append_and_await(self, job: str) -> None:
@@ -54,7 +85,7 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     def flush(self, most: int | None) -> None:
         self.store.flush(most)
 
-        count = len(self.waiting) if most is None else most
+        count = self.whole(len(self.waiting) if most is None else min(most, len(self.waiting)))
         self.safe += self.waiting[:count]
         del self.waiting[:count]
 
@@ -65,6 +96,7 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         for _, record in self.waiting:
             self.awaited.pop(record.position, None)
         self.waiting.clear()
+        self.open = 0
 
     @invariant()
     def what_is_safe_can_be_read(self) -> None:

@@ -81,6 +81,7 @@ class Bases:
             "starts": data.starts,
             "suspect": None if data.suspect is None else [data.suspect[0], f"{data.suspect[1]:x}"],
             "goes_on": data.goes_on,
+            "pausing": data.pausing,
         }
         return self._codec.encode(parts)
 
@@ -96,7 +97,8 @@ class Bases:
             record = decode_record(failure, begin.data.job_id, self._codec)
             assert isinstance(record, StepFailed), "a base names what failed"
             begin.unanswered[record.routine, record.replica] = record.messages
-        begin.data.starts, begin.data.goes_on = parts["starts"], parts["goes_on"]
+        for name in ("starts", "goes_on", "pausing"):
+            setattr(begin.data, name, parts[name])
         if parts["suspect"] is not None:
             begin.data.suspect = parts["suspect"][0], int(parts["suspect"][1], 16)
         return begin

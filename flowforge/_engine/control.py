@@ -20,6 +20,7 @@ from flowforge.records import (
     JobClosed,
     Message,
     MessagePosted,
+    PauseRequested,
     SharedChange,
 )
 from flowforge.structs import replace
@@ -98,6 +99,9 @@ def request_pause(job: Job, reason: str, checkpoint: Any, *, goes_on: bool = Fal
         job.is_pausing = True
         job.pause_reason = reason
         job.data.checkpoint = checkpoint
+        if job.is_durable and job.busy and not goes_on:
+            # It may take long until it rests, and a crash must not let it go on.
+            job.append(PauseRequested(**job.next_position(), reason=reason, checkpoint=checkpoint))
         job.close_gate()
         if not job.busy:
             decide_at_rest(job)

@@ -104,6 +104,8 @@ class JobData:
     """How often a run was begun since anything was done, as far as a log tells."""
     suspect: tuple[str, int] | None = None
     """The routine and the id of the message that the process died of, while it was handled alone."""
+    pausing: str | None = None
+    """Why it is to pause, while steps that run have not ended yet, as far as a log tells."""
     is_kept_alive: bool = False
     checkpoint: Any = None
     timeout: float | None = None

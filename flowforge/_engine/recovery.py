@@ -26,6 +26,7 @@ from flowforge.records import (
     MessageMerged,
     MessagePosted,
     MessageSuspected,
+    PauseRequested,
     RetryScheduled,
     RoutineRestarted,
     SharedWritten,
@@ -68,8 +69,11 @@ def recover(
     was_running = view.status is JobStatus.RUNNING
     if was_running:
         fold.interrupt()
-        view.status, view.reason = JobStatus.PAUSED, "interrupted"
-    return fold.finish(), view, was_running or fold.data.goes_on
+        is_to_pause, fold.data.pausing = fold.data.pausing, None
+        view.status = JobStatus.PAUSED
+        view.reason = "interrupted" if is_to_pause is None else is_to_pause
+        return fold.finish(), view, is_to_pause is None
+    return fold.finish(), view, fold.data.goes_on
 
 
 def midway(
@@ -170,6 +174,8 @@ class _Fold:
                 del data.dead_letters[record.letter]
             case RoutineRestarted():
                 data.note_restart(record.at)
+            case PauseRequested():
+                data.pausing, data.checkpoint = record.reason, record.checkpoint
             case JobClosed():
                 data.is_kept_alive = False
 
@@ -205,6 +211,7 @@ class _Fold:
 
     def _job_moved(self, record: JobMoved) -> None:
         data, before = self.data, self.status
+        data.pausing = None
         self.status = JobStatus(record.status)
         if self.status is not JobStatus.RUNNING:
             data.starts, data.suspect = 0, None

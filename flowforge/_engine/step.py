@@ -129,8 +129,8 @@ class Step:
     def do_after_commit(self, action: Callable[[], object], undo: Callable[[], object] | None = None) -> None:
         """Buffer an effect outside the job, such as the start of another.
 
-        `action` is called once when this step has committed, without the job's lock and before another step of the
-        routine; `undo` if it will not commit.
+        `action` is called once when this step has committed, without the job's lock and in the order of commits;
+        `undo` if it will not commit. `action` waits for nothing: until it is done nothing becomes safe.
         """
         self.after_commit = [*self.after_commit, (action, undo)]
 

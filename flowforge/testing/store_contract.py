@@ -116,6 +116,39 @@ class StoreContract:
         assert store.wait_until_safe(number, timeout=0)
         store.close()
 
+    def test_a_group_becomes_safe_in_one(self, medium: StoreMedium) -> None:
+        """While it is open nothing of it is safe, whoever else may be."""
+        store = medium.open()
+        before = store.append("a", started())
+        store.begin_group()
+        store.append("b", started())
+        store.begin_group()
+        store.append("a", written(2))
+        store.end_group()
+        last = store.append("b", written(2))
+        medium.settle(store, before)
+
+        assert store.safe == before
+        store.end_group()
+        medium.settle(store, last)
+
+        assert store.safe == last
+        store.close()
+
+    def test_a_group_that_was_not_ended_is_not_kept(self, medium: StoreMedium) -> None:
+        """What a process did not bring to its end is as if it had died before."""
+        store = medium.open()
+        store.append("a", started())
+        store.begin_group()
+        lost = store.append("a", written(2))
+        store.close()
+
+        with pytest.raises(StoreClosedError):
+            store.wait_until_safe(lost)
+        store = medium.open()
+        assert store.records("a") == [started()]
+        store.close()
+
     def test_callbacks_come_once_each_in_the_order_of_records(self, medium: StoreMedium) -> None:
         """Whoever waits for an earlier record hears first, whenever he asked."""
         store = medium.open()

@@ -252,7 +252,6 @@ def test_a_policy_knows_its_last_activation_after_a_crash(machine: Machine, chai
 # What a step asks for outside its job
 
 
-@pytest.mark.xfail(reason="What a step asks of other jobs is not in its record yet: issue 4.", strict=True)
 def test_a_job_that_a_step_starts_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
     child = Flow("child")
     child.add_routine(chain(count).routines["a"], "a")
@@ -273,7 +272,6 @@ def test_a_job_that_a_step_starts_is_there_if_the_step_is(machine: Machine, chai
     assert found(machine.runtime, "started").status == "completed"
 
 
-@pytest.mark.xfail(reason="What a step asks of other jobs is not in its record yet: issue 4.", strict=True)
 def test_a_post_of_a_step_to_another_job_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
     other = Flow("other")
     other.add_routine(chain(count).routines["a"], "a")
@@ -288,6 +286,60 @@ def test_a_post_of_a_step_to_another_job_is_there_if_the_step_is(machine: Machin
     machine.run()
 
     assert numbers(found(machine.runtime, "fed")) == [7]
+
+
+def test_a_pause_that_a_step_asks_for_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
+    flow = chain(lambda self: (self.job_state.pause("look", checkpoint=7), self.emit("out", n=1)), count)
+    machine.boot(flow).exec(flow, job_id="job")
+    machine.store.flush()
+    machine.dispatcher.run_until_idle()
+
+    machine.store.flush(1)
+    job = found(machine.boot(flow))
+    machine.run()
+
+    assert [type(record).__name__ for record in machine.store.records("job")][1:] == ["StepCommitted", "PauseRequested"]
+    assert (job.status, job.pause_reason, job.checkpoint) == ("paused", "look", 7)
+    machine.runtime.resume_job(job)
+    machine.run()
+    assert numbers(job, "b.out") == [1]
+
+
+def test_what_one_step_asks_of_a_job_it_starts_takes_effect_in_order(machine: Machine, chain: Chain) -> None:
+    child = chain(count)
+    child.flow_id = "child"
+
+    def start(self: Routine) -> None:
+        job = machine.runtime.exec(child, job_id="started", keep_alive=True)
+        for n in 1, 2:
+            machine.runtime.post(job, "a", "input", {"n": n})
+
+    flow = chain(start)
+    machine.boot(flow, child).exec(flow, job_id="job")
+    machine.store.flush()
+    machine.dispatcher.run_until_idle()
+    machine.store.flush(1)
+    machine.boot(flow, child)
+    machine.run()
+
+    assert numbers(found(machine.runtime, "started")) == [1, 2]
+
+
+def test_a_post_to_a_job_that_a_step_starts_is_checked_at_once(machine: Machine, chain: Chain) -> None:
+    child = chain(count)
+    child.flow_id = "child"
+
+    def start(self: Routine) -> None:
+        job = machine.runtime.exec(child, job_id="started", keep_alive=True)
+        machine.runtime.post(job, "nobody", "input", {})
+
+    flow = chain(start)
+    job = machine.boot(flow, child).exec(flow, job_id="job")
+    machine.run()
+
+    assert (job.status, machine.runtime.get_job("started")) == ("failed", None)
+    assert job.error is not None
+    assert "'nobody'" in job.error.text
 
 
 # What is seen before it is on disk
