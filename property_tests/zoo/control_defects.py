@@ -40,9 +40,11 @@ def pair(**options: Any) -> Flow:
 # Retries
 
 
-def order_twice(order_later: Callable[[Job, Worker, float], None], job: Job, worker: Worker, due: float) -> None:
+def order_twice(
+    order_later: Callable[[Job, Worker, int, float], None], job: Job, worker: Worker, message: int, due: float
+) -> None:
     """The timer of a retry fires twice, and the second time it counts for whatever retry is pending."""
-    order_later(job, worker, due)
+    order_later(job, worker, message, due)
 
     def order_again() -> None:
         with job.lock:
