@@ -198,8 +198,11 @@ class Routine(metaclass=_RoutineType):
     @state.setter
     def state(self, values: Mapping[str, Any]) -> None:
         state = self.state
-        state.clear()
-        state.update(values)
+        # `self.state |= ...` has changed it already, and gives it back.
+        if values is not state:
+            new = dict(values)
+            state.clear()
+            state.update(new)
 
     _stats = state
 

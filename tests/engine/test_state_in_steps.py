@@ -133,6 +133,22 @@ def test_assigning_the_state_replaces_all_of_it(run: Run, chain: Chain, node: Ca
     assert job.get_routine_state("a") == {"new": 1}
 
 
+def test_merging_into_the_state_in_place_keeps_what_it_had(run: Run, chain: Chain) -> None:
+    class Merging(Routine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.define_slot("input", handler=self.merge)
+            self.state |= {"first": 1}
+
+        def merge(self) -> None:
+            self.state |= {"second": 2}
+
+    flow = Flow("flow")
+    flow.add_routine(Merging(), "a")
+
+    assert run(flow).get_routine_state("a") == {"first": 1, "second": 2}
+
+
 def test_stats_on_the_template_shows_the_latest_jobs_figures(
     run: Run, chain: Chain, node: Callable[..., Routine]
 ) -> None:
