@@ -2,7 +2,7 @@
 
 Guarantees:
 
-- `apply` is called by one thread at a time, in the order of positions; equal records give equal figures.
+- `apply_all` is called by one thread at a time, in the order of positions; equal records give equal figures.
 - Readers on any thread get frozen figures of one instant, between two records. One lock guards all counts; a
   reader holds it only to copy them, and works out its figures afterwards.
 - Memory is bounded by the numbers of routines and connections, not by the number of records.
@@ -10,12 +10,12 @@ Guarantees:
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
-from flowforge.records import MessageGivenUp, Record, RetryScheduled, StepCommitted, StepFailed
+from flowforge.records import Destination, MessageGivenUp, Record, RetryScheduled, StepCommitted, StepFailed
 from flowforge.time_histogram import TimeHistogram
 
 __all__ = ["ExecutionTracker", "FlowStatistics", "RoutineStatistics"]
@@ -71,27 +71,39 @@ class ExecutionTracker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
-        self._sent: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._sent: defaultdict[tuple[str, Destination], int] = defaultdict(int)
         self._first_at: float | None = None
         self._last_at = 0.0
 
     def apply(self, record: Record) -> None:
         """Count one record; those that say nothing about the figures only move the time."""
+        self.apply_all((record,))
+
+    def apply_all(self, records: Sequence[Record]) -> None:
+        """`apply` for several records, at least one."""
         with self._lock:
-            self._last_at = at = record.at
+            self._last_at = records[-1].at
             if self._first_at is None:
-                self._first_at = at
-            if isinstance(record, StepCommitted):
-                tally = self._tallies[record.routine]
-                tally.steps += 1
-                tally.times.add(record.duration)
+                self._first_at = records[0].at
+            sent = self._sent
+            times: dict[str, list[float]] = {}
+            for record in records:
+                if type(record) is not StepCommitted:
+                    self._apply_rare(record)
+                    continue
+                routine = record.routine
+                if routine in times:
+                    times[routine].append(record.duration)
+                else:
+                    times[routine] = [record.duration]
                 if record.is_final:
-                    tally.add_call(record.queued)
+                    self._tallies[routine].add_call(record.queued)
                 for delivery in record.deliveries:
-                    to = delivery.to
-                    self._sent[delivery.message.source, to.routine, to.slot] += 1
-            else:
-                self._apply_rare(record)
+                    sent[delivery.message.source, delivery.to] += 1
+            for routine, durations in times.items():
+                tally = self._tallies[routine]
+                tally.steps += len(durations)
+                tally.times.add_all(durations)
 
     def statistics(self) -> FlowStatistics:
         """All figures at this instant; any thread may ask."""
@@ -102,7 +114,7 @@ class ExecutionTracker:
         steps = sum(tally.steps for tally in tallies.values())
         return FlowStatistics(
             MappingProxyType({routine: tally.figures() for routine, tally in tallies.items()}),
-            MappingProxyType({f"{source} -> {to}.{slot}": n for (source, to, slot), n in sent.items() if source}),
+            MappingProxyType({f"{source} -> {to.routine}.{to.slot}": n for (source, to), n in sent.items() if source}),
             steps,
             steps / elapsed if elapsed > 0 else 0.0,
         )

@@ -5,7 +5,7 @@ first on gives all that is known about it; no user code is called for that.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from flowforge.structs import Struct
 
@@ -73,7 +73,7 @@ class Message(Struct, frozen=True):
         return {"correlation": self.correlation, "causation": self.causation, "trace": self.trace}
 
 
-class Destination(Struct, frozen=True):
+class Destination(Struct, frozen=True, cache_hash=True):
     """A slot of a routine."""
 
     routine: str
@@ -135,8 +135,10 @@ class ErrorInfo(Struct, frozen=True):
     cause: str | None = None
 
 
-class Record(Struct, frozen=True, tag=True, kw_only=True):
+class Record(Struct, frozen=True, tag=True):
     """A fact in a job's log."""
+
+    version: ClassVar[int] = RECORD_VERSION
 
     position: int
     """1 for the job's first record, then without a gap."""
@@ -144,11 +146,13 @@ class Record(Struct, frozen=True, tag=True, kw_only=True):
     """Seconds since the epoch."""
     epoch: int
     """The job's control epoch in which it was committed."""
-    version: int = RECORD_VERSION
 
 
-class StepCommitted(Record, frozen=True, tag=True, kw_only=True):
-    """A step returned, or reached a yield: all its effects, taken together."""
+class StepCommitted(Record, frozen=True, tag=True):
+    """A step returned, or reached a yield: all its effects, taken together.
+
+    Its fields may be given by position: keywords would take four times as long, once for each step.
+    """
 
     routine: str
     replica: int

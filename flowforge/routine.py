@@ -153,7 +153,10 @@ class Routine(metaclass=_RoutineType):
 
         Raises OutsideStepError, ForeignStepError for another routine's event, UnknownEventError.
         """
-        self._own_step(event).emit(event, data)
+        step = CURRENT_STEP.get()
+        if step is None or not step.is_open or not step.owns(self):
+            step = self._own_step(event)
+        step.emit(event, data)
 
     def emit_after(self, seconds: float, event: str, /, **data: Any) -> None:
         """Send `data` on `event` so many seconds after this step has committed; a job with a timer goes on until then.

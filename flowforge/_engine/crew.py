@@ -79,7 +79,7 @@ class Crew(RoutineActor):
             self._merge(work)
         except Exception as error:  # noqa: BLE001 - a merge function is the user's code, answered like a step's
             self.work = work
-            fail_step(self, Step(self, work, self.job.epoch, self.job.clock.monotonic()), error)
+            fail_step(self, Step(self, work), error)
             return False
         return True
 

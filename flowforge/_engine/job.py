@@ -208,12 +208,12 @@ class Job:
             step.posts = [post for post in step.posts if self.take_key(post[2])]
         at = self.clock.now()
         step.seal(at)
-        work, deliveries = step.work, step.deliveries
+        work, deliveries, is_final = step.work, step.deliveries, step.is_final
         messages = work.messages
         if deliveries:
             # Before what it consumes goes: at no moment is nothing in flight.
             self.in_flight += len(deliveries)
-        if step.is_final:
+        if is_final:
             worker.consume(work)
             self.in_flight -= len(messages)
         else:
@@ -227,22 +227,22 @@ class Job:
         self.data.position = position = self.data.position + 1
         number = self.append(
             StepCommitted(
-                position=position,
-                at=at,
-                epoch=self.epoch,
-                routine=worker.plan.id,
-                replica=worker.replica,
-                slot=work.slot,
-                messages=messages,
-                is_final=step.is_final,
-                duration=step.ended - step.started,
-                queued=max(0.0, step.began - messages[0].at),
-                deliveries=tuple(deliveries),
-                outputs=() if step.outputs is None else tuple(step.outputs),
-                state=state,
-                shared=shared,
-                shared_log=() if step.shared_log is None else tuple(step.shared_log),
-                timers=tuple(step.timers),
+                position,
+                at,
+                self.epoch,
+                worker.plan.id,
+                worker.replica,
+                work.slot,
+                messages,
+                is_final,
+                step.ended - step.started,
+                max(0.0, step.began - messages[0].at),
+                tuple(deliveries),
+                () if step.outputs is None else tuple(step.outputs),
+                state,
+                shared,
+                () if step.shared_log is None else tuple(step.shared_log),
+                tuple(step.timers),
             )
         )
         if step.timers:
@@ -298,9 +298,10 @@ class Job:
         plan = self.plan.by_id[delivery.to.routine]
         lane_index = plan.lanes[delivery.to.slot]
         worker = self.workers[plan.index]
-        if worker.mailbox.put(lane_index, delivery.message):
+        mailbox = worker.mailbox
+        if mailbox.put(lane_index, delivery.message):
             self.wake(worker)
-        lane = worker.mailbox.lanes[lane_index]
+        lane = mailbox.lanes[lane_index]
         if len(lane.items) >= lane.high:
             note_put(self, worker, lane_index)
 

@@ -13,11 +13,13 @@ __all__ = ["FlowPlan", "RoutinePlan", "Target", "plan_of"]
 class Target:
     """Where an emitted payload goes."""
 
-    __slots__ = ("connection", "destination", "lane", "routine")
+    __slots__ = ("connection", "destination", "lane", "routine", "source")
 
     def __init__(self, routine: int, lane: int, connection: Connection) -> None:
         self.routine = routine
         self.lane = lane
+        self.source = f"{connection.source_routine_id}.{connection.source_event}"
+        """What messages say that they come from."""
         self.destination = Destination(connection.target_routine_id, connection.target_slot)
         self.connection = connection if connection.param_mapping else None
 

@@ -56,24 +56,27 @@ class RoutineActor(Worker):
     def next_work(self) -> Work | None:
         if self.instance.logic is not None:
             return self._next_activation()
+        lanes = self.mailbox.lanes
+        if len(lanes) == 1 and not self.mailbox.holds:
+            items = lanes[0].items
+            return self.work_on(0, items[0]) if items else None
         lane = self.mailbox.peek()
-        if lane < 0:
-            return None
-        return self.work_on(lane, self.mailbox.lanes[lane].items[0])
+        return None if lane < 0 else self.work_on(lane, lanes[lane].items[0])
 
     def work_on(self, lane: int, message: Message) -> Work:
         """The call of a slot's handler with one message."""
         slot = self.plan.slots[lane]
-        call = self.call_of(lane)
-        work = Work(slot.name, lane, (message,), call=call, argument=message.payload)
-        work.is_merged = slot.merge_strategy != "override" and not message.is_merged
-        return work
+        is_merged = slot.merge_strategy != "override" and not message.is_merged
+        return Work(
+            slot.name, lane, (message,), self.calls[lane] or self.call_of(lane), message.payload, None, is_merged
+        )
 
     def consume(self, work: Work) -> None:
-        for lane, count in work.taken():
+        mailbox, take = self.mailbox, work.take
+        for lane, count in ((work.lane, 1),) if take is None else take.items():
             for _ in range(count):
-                self.mailbox.pop(lane)
-            if self.mailbox.lanes[lane].is_over or self.job.space_waiters:
+                mailbox.pop(lane)
+            if mailbox.lanes[lane].is_over or self.job.space_waiters:
                 note_popped(self.job, self, lane)
 
     def put_back(self, work: Work, attempt: int, progress: int) -> None:
@@ -138,13 +141,14 @@ class RoutineActor(Worker):
         take = {self.plan.lanes[slot]: count for slot, count in waiting.counts.items() if count}
         self.work = self._taking(take, {})
         self.work.is_undecided = True
-        step = Step(self, self.work, self.job.epoch, self.job.clock.monotonic())
-        fail_step(self, step, error)
+        fail_step(self, Step(self, self.work), error)
 
     def available_work(self) -> Work | None:
-        if self.work is not None and self.work.is_undecided:
+        work = self.work
+        if work is None or work.is_undecided:
             self.work = None
-        return super().available_work()
+            return self.next_work()
+        return work
 
     def _activated(self, activation: Activation, waiting: SlotsWaiting) -> Work:
         check_activation(activation, waiting)
@@ -157,7 +161,7 @@ class RoutineActor(Worker):
         taken = {self.plan.slots[lane].name: list(islice(lanes[lane].items, n)) for lane, n in take.items()}
         messages = tuple(message for found in taken.values() for message in found)
         slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
-        return Work("+".join(taken), -1, messages, call=self.call_logic, argument=(slot_data, message), take=take)
+        return Work("+".join(taken), -1, messages, self.call_logic, (slot_data, message), take)
 
     def _plan_check(self, delay: float | None) -> None:
         if delay is not None and not self.is_check_pending:
@@ -182,7 +186,7 @@ class RoutineActor(Worker):
             return
         for lane, slot in enumerate(self.plan.slots):
             for message in tuple(self.mailbox.lanes[lane].items):
-                work = Work(slot.name, lane, (message,), call=ignore, argument=None)
+                work = Work(slot.name, lane, (message,), ignore, None)
                 give_up(self.job, self, work, "unmatched", None)
                 if self.job.is_over:
                     return

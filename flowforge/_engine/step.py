@@ -6,7 +6,7 @@ import hashlib
 import random
 from typing import TYPE_CHECKING, Any
 
-from flowforge._engine.message_ids import child_id, posted_id
+from flowforge._engine.message_ids import MODULUS, POINT, child_id, posted_id
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.tracked_plain import detach, plain_copy
 from flowforge.graph_errors import UnknownEventError
@@ -36,6 +36,8 @@ class Step:
     outputs: list[Output] | None = None
     shared: SharedBuffer | None = None
     shared_log: list[Any] | None = None
+    deliveries: Sequence[Delivery] = ()
+    timers: Sequence[Timer] = ()
     delays: dict[int, tuple[float, float]] | None = None
     """The instant and the delay of those emissions that are for later, by their place among all."""
     posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
@@ -43,18 +45,17 @@ class Step:
     _calls = 0
     _random: random.Random | None = None
 
-    def __init__(self, worker: Worker, work: Work, epoch: int, started: float) -> None:
+    def __init__(self, worker: Worker, work: Work) -> None:
+        job = worker.job
         self.worker = worker
         self.work = work
-        self.epoch = epoch
-        self.started = self.ended = started
+        self.epoch = job.epoch
+        self.started = self.ended = job.clock.monotonic()
         # Kept here, so that a step that was abandoned cannot reach the state of the attempt after it.
         self.state: dict[str, Any] = worker.user_state
-        self.began = worker.job.clock.now()
+        self.began = job.clock.now()
         self.index = work.messages[0].progress
         self.emissions: list[tuple[Target | None, str, dict[str, Any]]] = []
-        self.deliveries: list[Delivery] = []
-        self.timers: list[Timer] = []
 
     # What a handler reaches through its routine
 
@@ -77,7 +78,8 @@ class Step:
         return self._random
 
     def owns(self, routine: object) -> bool:
-        return routine is self.worker.instance or routine is self.worker.plan.template
+        worker = self.worker
+        return routine is worker.instance or routine is worker.plan.template
 
     def now(self) -> float:
         return self.worker.job.clock.now()
@@ -93,19 +95,20 @@ class Step:
         targets = worker.plan.targets.get(event)
         if targets is None:
             raise UnknownEventError(event, self.routine_id, tuple(worker.plan.targets))
-        if worker.tracked.has_changes:
+        if worker.tracked.journal.changes:
             # A container that this step has just put into the state is still the handler's own object.
             payload = plain_copy(payload)
         elif worker.has_containers:
             payload = detach(payload)
         if not targets:
-            self.emissions.append((None, event, self._isolated(payload)))
+            self.emissions.append((None, worker.plan.sources[event], self._isolated(payload)))
             return
         for number, target in enumerate(targets):
             if target.connection is not None:
-                self.emissions.append((target, event, self._isolated(target.connection.apply(payload))))
+                sent = target.connection.apply(payload)
             else:
-                self.emissions.append((target, event, self._isolated(dict(payload) if number else payload)))
+                sent = dict(payload) if number else payload
+            self.emissions.append((target, target.source, self._isolated(sent) if worker.job.is_isolated else sent))
 
     def emit_later(self, event: str, payload: dict[str, Any], due: float, delay: float) -> None:
         """Buffer an emission that takes place at an instant."""
@@ -156,37 +159,49 @@ class Step:
 
     def seal(self, at: float) -> None:
         """Turn what was emitted into messages, numbered from where the work's last commit ended."""
-        job, plan, parent = self.worker.job, self.worker.plan, self.work.messages[0]
-        parent_id, trace, index = parent.id, parent.trace, self.index
+        parent, job_id, index = self.work.messages[0], self.worker.job.id, self.index
+        parent_id, trace = parent.id, parent.trace
         correlation = parent.correlation or parent_id
-        for target, event, payload in self.emissions if self.delays is None else self._immediate():
-            source = plan.sources[event]
+        deliveries: list[Delivery] = []
+        for target, source, payload in self.emissions if self.delays is None else self._immediate():
             if target is None:
                 if self.outputs is None:
                     self.outputs = []
                 self.outputs.append(Output(source, payload))
                 continue
             index += 1
-            number = child_id(parent_id, index)
-            message = Message(number, job.id, source, payload, at, correlation, parent_id, 0, 0, trace)
-            self.deliveries.append(Delivery(target.destination, message))
-        for place, (due, delay) in (self.delays or {}).items():
-            target, event, payload = self.emissions[place]
-            index += 1
-            number = child_id(parent_id, index)
-            if target is None:
-                later = Timer(number, plan.id, due, delay, None, Output(plan.sources[event], payload))
-            else:
-                source = plan.sources[event]
-                message = Message(number, job.id, source, payload, at, correlation, parent_id, 0, 0, trace)
-                later = Timer(number, plan.id, due, delay, Delivery(target.destination, message))
-            self.timers.append(later)
-        for to, payload, key in self.posts or ():
-            index += 1
-            number = child_id(parent_id, index) if key is None else posted_id(job.id, key)
-            message = Message(number, job.id, "", payload, at, correlation, parent_id, 0, 0, trace, key)
-            self.deliveries.append(Delivery(to, message))
+            number = (parent_id * POINT + index) % MODULUS
+            message = Message(number, job_id, source, payload, at, correlation, parent_id, 0, 0, trace)
+            deliveries.append(Delivery(target.destination, message))
         self.index = index + 1
+        self.deliveries = deliveries
+        if self.delays is not None:
+            self._seal_timers(at, self.delays)
+        if self.posts is not None:
+            self._seal_posts(at, self.posts)
+
+    def _seal_timers(self, at: float, delays: dict[int, tuple[float, float]]) -> None:
+        timers: list[Timer] = []
+        for place, (due, delay) in delays.items():
+            target, source, payload = self.emissions[place]
+            message = self._next_message(source, payload, at)
+            if target is None:
+                timers.append(Timer(message.id, self.worker.plan.id, due, delay, None, Output(source, payload)))
+            else:
+                delivery = Delivery(target.destination, message)
+                timers.append(Timer(message.id, self.worker.plan.id, due, delay, delivery))
+        self.timers = timers
+
+    def _seal_posts(self, at: float, posts: list[tuple[Destination, dict[str, Any], str | None]]) -> None:
+        sealed = [Delivery(to, self._next_message("", payload, at, key)) for to, payload, key in posts]
+        self.deliveries = [*self.deliveries, *sealed]
+
+    def _next_message(self, source: str, payload: dict[str, Any], at: float, key: str | None = None) -> Message:
+        parent, job_id = self.work.messages[0], self.worker.job.id
+        number = child_id(parent.id, self.index) if key is None else posted_id(job_id, key)
+        self.index += 1
+        correlation = parent.correlation or parent.id
+        return Message(number, job_id, source, payload, at, correlation, parent.id, 0, 0, parent.trace, key)
 
     def _immediate(self) -> list[tuple[Target | None, str, dict[str, Any]]]:
         """What is emitted at the commit itself."""

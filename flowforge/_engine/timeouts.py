@@ -22,7 +22,8 @@ def time_out(worker: Worker, step: Step) -> None:
             return
         error = StepTimeoutError(worker.plan.id, worker.instance.step_timeout or 0.0, still_runs=worker.task is None)
         abandon(worker, step)
-        ghost = Step(worker, step.work, step.epoch, step.started)
+        ghost = Step(worker, step.work)
+        ghost.epoch, ghost.started = step.epoch, step.started
         ghost.error = error
         worker.end(ghost)
         worker.step, worker.unfinished = ghost, ghost

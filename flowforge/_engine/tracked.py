@@ -32,7 +32,7 @@ class TrackedState:
     compares its bytes at each commit. Dict keys and elements of sets are taken to be immutable.
     """
 
-    __slots__ = ("_codec", "_journal", "_watches", "root")
+    __slots__ = ("_codec", "_watches", "journal", "root")
 
     def __init__(
         self,
@@ -42,16 +42,12 @@ class TrackedState:
         encode: Callable[[Any], bytes],
         decode: Callable[[bytes], Any],
     ) -> None:
-        self._journal = Journal()
+        self.journal = Journal()
+        """What the open step has changed."""
         self._codec = Codec(accept, encode, decode)
-        converter = Converter(self._journal, self._codec)
+        converter = Converter(self.journal, self._codec)
         self.root: TrackedDict = converter.root(dict(initial))
         self._watches: Watches = watches_by_slot(converter.watches)
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether the open step has changed anything."""
-        return bool(self._journal.changes)
 
     @property
     def has_watches(self) -> bool:
@@ -60,8 +56,8 @@ class TrackedState:
 
     def begin(self) -> None:
         """Open a step: from now on the state may be changed."""
-        assert not self._journal.is_open, "a step is open already"
-        self._journal.is_open = True
+        assert not self.journal.is_open, "a step is open already"
+        self.journal.is_open = True
 
     def commit(self) -> tuple[StateOp, ...]:
         """End the step and return what it changed, detached from the state; () if it changed nothing.
@@ -69,7 +65,7 @@ class TrackedState:
         Raises what `accept` raises, StateContainsItselfError, StateTooDeepError or InvalidStateKeyError for a
         value that cannot be kept; the step is then still open and can only be rolled back.
         """
-        journal = self._journal
+        journal = self.journal
         assert journal.is_open, "no step is open"
         if not journal.changes and not self._watches:
             journal.is_open = False
@@ -88,7 +84,7 @@ class TrackedState:
 
     def rollback(self) -> None:
         """End the step and put back everything it changed."""
-        journal = self._journal
+        journal = self.journal
         assert journal.is_open, "no step is open"
         for changes in reversed(journal.changes):
             changes.undo()

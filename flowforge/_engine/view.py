@@ -36,6 +36,9 @@ from flowforge.records import (
 
 __all__ = ["JobView", "RoutineStatus"]
 
+_AT_ONCE = 256
+"""Records that are counted together at most."""
+
 
 class RoutineStatus:
     """System facts about one routine of a job."""
@@ -160,7 +163,7 @@ class JobView:
                 self.is_applying = False
 
     def _apply_all(self) -> None:
-        inbox = self.inbox
+        inbox, applied = self.inbox, []
         while inbox:
             record = inbox.popleft()
             self.position = record.position
@@ -168,10 +171,17 @@ class JobView:
                 self._step_committed(record)
             else:
                 self._apply_rare(record)
-            self._remember(record)
-            self.tracker.apply(record)
-            if self.is_watched:
+            applied.append(record)
+            if self.is_watched or len(applied) == _AT_ONCE:
+                self._count(applied)
+                applied = []
                 self._tell(record)
+        if applied:
+            self._count(applied)
+
+    def _count(self, applied: list[Record]) -> None:
+        self.tracker.apply_all(applied)
+        self._remember(applied)
 
     def _tell(self, record: Record) -> None:
         for listener in self.listeners:
@@ -242,12 +252,15 @@ class JobView:
         for entry in initial:
             self.trees.setdefault((entry.routine, entry.replica), _new_tree(entry.state))
 
-    def _remember(self, record: Record) -> None:
-        self.history.append(record)
-        if len(self.history) > self.max_history:
-            self.history.popleft()
-            self.history_dropped += 1
-            if self.history_dropped == 1:
+    def _remember(self, applied: list[Record]) -> None:
+        history = self.history
+        history.extend(applied)
+        excess = len(history) - self.max_history
+        if excess > 0:
+            for _ in range(excess):
+                history.popleft()
+            self.history_dropped += excess
+            if self.history_dropped == excess:
                 logger.warning(
                     "Job %r has more than %d records; the oldest leave its history.",
                     self.job_id,

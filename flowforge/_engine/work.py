@@ -13,15 +13,15 @@ class Work:
 
     __slots__ = ("argument", "call", "is_merged", "is_undecided", "lane", "messages", "slot", "take")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - by position, once for each step
         self,
         slot: str,
         lane: int,
         messages: tuple[Message, ...],
-        *,
         call: Callable[[Any], Any],
         argument: Any,
         take: dict[int, int] | None = None,
+        is_merged: bool = False,  # noqa: FBT001, FBT002 - as above
     ) -> None:
         self.slot = slot
         self.lane = lane
@@ -33,7 +33,7 @@ class Work:
         self.take = take
         self.is_undecided = False
         """Whether it stands for all that waits, because the policy failed to say what to take."""
-        self.is_merged = False
+        self.is_merged = is_merged
         """Whether the payload is to be merged into the slot's gathered one before the call."""
 
     def taken(self) -> list[tuple[int, int]]:

@@ -189,7 +189,7 @@ class Worker(HeldActor):
                         self.requeue()
                         return
                     self.settle(item)
-                item = self.take_next(may_go_on=left > 0 and monotonic() < deadline)
+                item = self.take_next(may_go_on=left > 0 and (item.ended if is_step else monotonic()) < deadline)
 
     def has_split(self) -> bool:
         """Whether this turn was for the commit of the step before; what comes next has a turn of its own."""
@@ -225,7 +225,7 @@ class Worker(HeldActor):
             self.drop_stream()
         if self.after_commit or self.stale_streams:
             return _TIDY_UP
-        item = self._next_hook() or self._next_step()
+        item = (self._next_hook() if mailbox.control else None) or self._next_step()
         if item is None:
             mailbox.rest_turn()
             self.job.note_idle()
@@ -246,7 +246,7 @@ class Worker(HeldActor):
     def _next_step(self) -> Step | None:
         if self.mailbox.holds or self.is_stopped or self.job.is_over:
             return None
-        if is_stalled(self.job, self):
+        if self.job.log.is_full and is_stalled(self.job, self):
             return None
         work = self.available_work()
         if work is None:
@@ -283,11 +283,10 @@ class Worker(HeldActor):
             self.requeue()
 
     def begin_step(self, work: Work) -> Step:
-        job = self.job
-        step = self.step = Step(self, work, job.epoch, job.clock.monotonic())
+        step = self.step = Step(self, work)
         timeout = self.instance.step_timeout
         if timeout is not None:
-            self.timer = job.dispatcher.call_later(timeout, lambda: time_out(self, step))
+            self.timer = self.job.dispatcher.call_later(timeout, lambda: time_out(self, step))
         return step
 
     # The step
