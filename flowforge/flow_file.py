@@ -63,10 +63,11 @@ class _FlowLike(Protocol):
     error_handler: ErrorHandler | None
     timeout: float | None
     isolate: bool
+    version: int
     routines: dict[str, Routine]
 
     def __init__(
-        self, flow_id: str, error_handler: ErrorHandler | None, timeout: float | None, *, isolate: bool
+        self, flow_id: str, error_handler: ErrorHandler | None, timeout: float | None, *, isolate: bool, version: int
     ) -> None: ...
 
     @property
@@ -112,6 +113,7 @@ def to_dict(flow: _FlowLike) -> dict[str, Any]:
         "flow_id": flow.flow_id,
         "timeout": flow.timeout,
         "isolate": flow.isolate,
+        "flow_version": flow.version,
         "error_handler": _kept_handler(f"The flow {flow.flow_id!r}", flow.error_handler),
         "routines": [_kept_routine(routine_id, routine) for routine_id, routine in flow.routines.items()],
         "connections": [
@@ -208,7 +210,9 @@ class _Reader:
     def _build(self, data: Mapping[str, Any], cls: type[FlowT]) -> FlowT:
         self._check(data, "flow", _FLOW_FIELDS)
         handler = self._handler(data["error_handler"])
-        flow = cls(data["flow_id"], handler, data["timeout"], isolate=data["isolate"])
+        # The first files do not name it.
+        version = data.get("flow_version", 1)
+        flow = cls(data["flow_id"], handler, data["timeout"], isolate=data["isolate"], version=version)
         for kept in data["routines"]:
             self._check(kept, "routine", _ROUTINE_FIELDS)
             flow.add_routine(self._routine(kept), kept["id"])

@@ -4,7 +4,7 @@ import math
 import os
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, overload
 
 from flowforge.connection import Connection, read_ends
@@ -24,6 +24,7 @@ from flowforge.graph_errors import (
     UnknownSlotError,
 )
 from flowforge.names import check_name
+from flowforge.option_checks import check_whole_number
 from flowforge.option_errors import OptionError
 from flowforge.routine import Routine
 
@@ -33,7 +34,7 @@ __all__ = ["FlowGraph"]
 class FlowGraph:
     """Routines and the connections between them: a template that any number of jobs can run.
 
-    Built by one thread at a time; jobs work with the version they started from. Every method raises at once,
+    Built by one thread at a time; jobs work with it as it was when they started. Every method raises at once,
     and changes nothing, if it is given something that cannot work. `timeout` is in seconds, for a job of it;
     `isolate` copies payloads in depth, so that routines cannot share what is inside one.
     """
@@ -45,6 +46,7 @@ class FlowGraph:
         timeout: float | None = None,
         *,
         isolate: bool = False,
+        version: int = 1,
     ) -> None:
         self.flow_id = f"flow-{uuid.uuid4().hex[:8]}" if flow_id is None else check_name("flow id", flow_id)
         self.error_handler = _checked_handler(self.flow_id, error_handler)
@@ -52,10 +54,14 @@ class FlowGraph:
         self.isolate = isolate
         self.routines: dict[str, Routine] = {}
         """By id, in the order they were added; to be read only."""
-        self.version = 0
+        self.version = check_whole_number(f"The flow {self.flow_id!r}", "version", version, least=1)
+        """What its jobs are migrated by; raised by whoever changes it so that jobs at rest do not fit any more."""
+        self.migrations: dict[int, Callable[[Any], object]] = {}
+        """What leads jobs of each version to the next one; given to `migrate`, to be read only."""
+        self.revision = 0
         """Raised by every change."""
         self.compiled: object = None
-        """What a runtime made of some version of this flow."""
+        """What a runtime made of some revision of this flow."""
         self.jobs: weakref.WeakSet[Any] = weakref.WeakSet()
         """The JobStates that it was run as, for as long as anybody holds them."""
         self._connections: dict[tuple[str, str, str, str], Connection] = {}
@@ -89,7 +95,7 @@ class FlowGraph:
             raise RoutineIdTakenError(self.flow_id, routine_id)
         _set_id(routine, routine_id)
         self.routines[routine_id] = routine
-        self.version += 1
+        self.revision += 1
         return routine_id
 
     def remove_routine(self, routine_id: str) -> Routine:
@@ -102,7 +108,7 @@ class FlowGraph:
             if routine_id not in {connection.source_routine_id, connection.target_routine_id}
         }
         _set_id(routine, None)
-        self.version += 1
+        self.revision += 1
         return routine
 
     @overload
@@ -145,7 +151,7 @@ class FlowGraph:
         if connection.key in self._connections:
             raise ConnectionTakenError(self.flow_id, str(connection))
         self._connections[connection.key] = connection
-        self.version += 1
+        self.revision += 1
         return connection
 
     def disconnect(
@@ -162,13 +168,13 @@ class FlowGraph:
         wanted = Connection(*read_ends(source_routine_id, source_event, target_routine_id, target_slot))
         if wanted.key not in self._connections:
             raise UnknownConnectionError(str(wanted), self.flow_id, map(str, self.connections))
-        self.version += 1
+        self.revision += 1
         return self._connections.pop(wanted.key)
 
     def set_error_handler(self, handler: ErrorHandler | None) -> None:
         """Let `handler`, or STOP if None, answer the errors of routines that have no handler of their own."""
         self.error_handler = _checked_handler(self.flow_id, handler)
-        self.version += 1
+        self.revision += 1
 
     def successors(self, routine_id: str) -> list[str]:
         """The routines that this one sends to, each once."""
@@ -199,7 +205,7 @@ class FlowGraph:
     def serialize(self) -> dict[str, Any]:
         """Return this flow as data for JSON: connections, and routines as class, arguments and options.
 
-        Attributes set on a routine after its construction are not kept. Raise `UnkeepableFlowError` for a
+        Attributes set on a routine after its construction are not kept, nor are hooks of `migrate`. Raise `UnkeepableFlowError` for a
         class, slot, event or logic that could not be found again, `UnencodableValueError` for a value.
         """
         return to_dict(self)

@@ -25,7 +25,7 @@ from flowforge.records import Delivery, Destination, ErrorInfo, Message, Output,
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.json_form import from_json, to_json
-from flowforge.structs import ValidationError, convert
+from flowforge.structs import ValidationError, convert, to_builtins
 
 __all__ = ["load_tree", "restore", "save_tree", "tree_of"]
 
@@ -95,6 +95,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
             "outputs_dropped": view.outputs_dropped,
             "history": [_entry_tree(entry, keep) for entry in view.entries()],
             "history_dropped": view.history_dropped,
+            "fingerprint": _listed(to_builtins(data.fingerprint)),
         }
 
 
@@ -147,6 +148,7 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
         shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
         shared_log_dropped=saved.shared_log_dropped,
+        fingerprint=saved.fingerprint,
     )
     for waiting in saved.pending:
         data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]
@@ -184,6 +186,11 @@ def _view_of(saved: SavedJob, codec: Codec) -> JobView:
 
 def _payload_of(tree: Any, codec: Codec) -> dict[str, Any]:
     return convert(from_json(tree, codec), dict[str, Any])
+
+
+def _listed(tree: Any) -> Any:
+    """The tree with lists in place of tuples, as it is once it has been JSON."""
+    return [_listed(item) for item in tree] if isinstance(tree, list | tuple) else tree
 
 
 def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str) -> dict[str, Any]:

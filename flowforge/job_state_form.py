@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from flowforge.execution_record import ExecutionRecord
-from flowforge.records import ErrorInfo
+from flowforge.records import ErrorInfo, FlowFingerprint
 from flowforge.structs import Meta, Struct
 
 __all__ = [
@@ -141,3 +141,4 @@ class SavedJob(Struct, frozen=True):
     history_dropped: _Count
     restarts: list[float] = []  # noqa: RUF012 - the struct copies it
     timers: list[SavedTimer] = []  # noqa: RUF012 - the struct copies it
+    fingerprint: FlowFingerprint | None = None

@@ -16,9 +16,11 @@ __all__ = [
     "Delivery",
     "Destination",
     "ErrorInfo",
+    "FlowFingerprint",
     "InitialState",
     "JobClosed",
     "JobMoved",
+    "JobReplaced",
     "JobStarted",
     "Message",
     "MessageGivenUp",
@@ -29,6 +31,7 @@ __all__ = [
     "PauseRequested",
     "Record",
     "RetryScheduled",
+    "RoutineFingerprint",
     "RoutineRestarted",
     "SharedChange",
     "SharedWritten",
@@ -133,6 +136,25 @@ class ErrorInfo(Struct, frozen=True):
     text: str
     traceback: str
     cause: str | None = None
+
+
+class RoutineFingerprint(Struct, frozen=True, array_like=True):
+    """A routine, as far as it matters to a job at rest."""
+
+    id: str
+    slots: tuple[str, ...]
+    events: tuple[str, ...]
+    concurrency: int
+
+
+class FlowFingerprint(Struct, frozen=True, array_like=True):
+    """A flow, as far as it matters to a job at rest; equal for flows that differ in the order of building alone."""
+
+    version: int
+    """The one that its user gave it."""
+    routines: tuple[RoutineFingerprint, ...]
+    connections: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]
+    """The source, the target and the mapping of each."""
 
 
 class Record(Struct, frozen=True, tag=True):
@@ -288,6 +310,8 @@ class JobStarted(Record, frozen=True, tag=True, kw_only=True):
     timeout: float | None = None
     """Seconds that it may run, if it was started with a limit of its own."""
     initial: tuple[InitialState, ...] = ()
+    fingerprint: FlowFingerprint | None = None
+    """Of its flow; None in the records of older versions, which stands for version 1."""
 
 
 class JobMoved(Record, frozen=True, tag=True, kw_only=True):
@@ -305,6 +329,17 @@ class JobMoved(Record, frozen=True, tag=True, kw_only=True):
     """Whether it is paused because its runtime was shut down, so that the next one goes on with it."""
     initial: tuple[InitialState, ...] = ()
     """Of routines and replicas that came with the resume."""
+    fingerprint: FlowFingerprint | None = None
+    """Of the flow that it runs with from now on, if that has changed."""
+
+
+class JobReplaced(Record, frozen=True, tag=True, kw_only=True):
+    """The job was migrated, or came from outside of the log: it is what `base` says, whatever was before."""
+
+    flow: str
+    status: str
+    base: bytes
+    """All of the resting job; empty in a log that keeps nothing."""
 
 
 class PauseRequested(Record, frozen=True, tag=True, kw_only=True):

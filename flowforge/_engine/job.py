@@ -157,8 +157,9 @@ class Job:
         """Start with these entry messages, or, given None, go on with what waits in the data."""
         self.busy += 1
         initial = self.view.take_unrecorded()
+        data, fingerprint = self.data, self.plan.fingerprint
+        before, data.fingerprint = data.fingerprint, fingerprint
         if deliveries is not None:
-            data = self.data
             self.append(
                 JobStarted(
                     **self.next_position(),
@@ -167,11 +168,14 @@ class Job:
                     is_kept_alive=data.is_kept_alive,
                     timeout=data.timeout,
                     initial=initial,
+                    fingerprint=fingerprint,
                 )
             )
         else:
-            self.append(JobMoved(**self.next_position(), status=JobStatus.RUNNING.value, initial=initial))
-            self.data.lacks_cursor.clear()
+            changed = None if before == fingerprint else fingerprint
+            status = JobStatus.RUNNING.value
+            self.append(JobMoved(**self.next_position(), status=status, initial=initial, fingerprint=changed))
+            data.lacks_cursor.clear()
         for worker in self.everyone():
             self.registry.register(worker.actor_ref)
             if not worker.is_started:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flowforge._engine.logs import about, logger
-from flowforge.records import ErrorInfo, Message, MessageGivenUp, Timer
+from flowforge.records import ErrorInfo, FlowFingerprint, Message, MessageGivenUp, Timer
 
 __all__ = ["RESTARTS", "RESTART_SECONDS", "DeadLetter", "JobData", "Retry", "letter_of"]
 
@@ -112,6 +112,13 @@ class JobData:
     """Seconds that it may run, if it was started with a limit of its own."""
     elapsed: float = 0.0
     """Seconds that it has run, pauses not counted."""
+    fingerprint: FlowFingerprint | None = None
+    """Of the flow that it ran with last; None if it never ran, or with a version of FlowForge that kept none."""
+
+    @property
+    def version(self) -> int:
+        """The version of its flow that it fits."""
+        return 1 if self.fingerprint is None else self.fingerprint.version
 
     restarts: list[float] = field(default_factory=list)
     """When broken actors were restarted, in seconds since the epoch, as far as the budget still counts it."""

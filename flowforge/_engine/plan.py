@@ -1,6 +1,7 @@
 """A flow compiled for its jobs: routines and slots as numbers, connections as look-ups, the order of the graph."""
 
 from flowforge.connection import Connection
+from flowforge.flow_fingerprint import fingerprint_of
 from flowforge.flow_graph import FlowGraph
 from flowforge.graph_order import components
 from flowforge.job_errors import EntryError, UnknownTargetError
@@ -28,6 +29,7 @@ class RoutinePlan:
     """One routine of a flow, as its actors need it."""
 
     __slots__ = (
+        "concurrency",
         "has_start",
         "has_stop",
         "id",
@@ -45,6 +47,7 @@ class RoutinePlan:
         self.index = index
         self.id = routine_id
         self.template = template
+        self.concurrency = template.concurrency
         self.slots = tuple(template.slots.values())
         self.lanes = {slot.name: number for number, slot in enumerate(self.slots)}
         self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(template.events, ())
@@ -81,10 +84,14 @@ class FlowPlan:
     __slots__ = (
         "by_id",
         "error_handler",
+        "fingerprint",
         "flow_id",
+        "has_noted_change",
         "has_warned",
         "is_isolated",
+        "migrations",
         "order",
+        "revision",
         "routines",
         "timeout",
         "version",
@@ -92,8 +99,11 @@ class FlowPlan:
 
     def __init__(self, flow: FlowGraph) -> None:
         self.flow_id = flow.flow_id
-        self.has_warned = False
+        self.has_warned = self.has_noted_change = False
+        self.revision = flow.revision
         self.version = flow.version
+        self.migrations = dict(flow.migrations)
+        self.fingerprint = fingerprint_of(flow)
         self.error_handler = flow.error_handler
         self.timeout = flow.timeout
         self.is_isolated = flow.isolate
@@ -142,15 +152,18 @@ class FlowPlan:
 
     def fits(self, flow: FlowGraph) -> bool:
         """Whether it was compiled from `flow` and its routines as they are now."""
-        settings = (flow.version, flow.error_handler, flow.timeout, flow.isolate)
-        return settings == (self.version, self.error_handler, self.timeout, self.is_isolated) and all(
-            len(plan.slots) == len(plan.template.slots) and len(plan.targets) == len(plan.template.events)
+        settings = (flow.revision, flow.version, flow.error_handler, flow.timeout, flow.isolate)
+        mine = (self.revision, self.version, self.error_handler, self.timeout, self.is_isolated)
+        return settings == mine and all(
+            len(plan.slots) == len(plan.template.slots)
+            and len(plan.targets) == len(plan.template.events)
+            and plan.concurrency == plan.template.concurrency
             for plan in self.routines
         )
 
 
 def plan_of(flow: FlowGraph) -> FlowPlan:
-    """The plan of `flow` as it is now; compiled once for each of its versions."""
+    """The plan of `flow` as it is now; compiled once for each of its revisions."""
     plan = flow.compiled
     if not isinstance(plan, FlowPlan) or not plan.fits(flow):
         flow.validate()

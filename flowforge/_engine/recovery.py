@@ -70,9 +70,9 @@ def recover(
     if was_running:
         fold.interrupt()
         is_to_pause, fold.data.pausing = fold.data.pausing, None
+        fold.data.goes_on = is_to_pause is None
         view.status = JobStatus.PAUSED
         view.reason = "interrupted" if is_to_pause is None else is_to_pause
-        return fold.finish(), view, is_to_pause is None
     return fold.finish(), view, fold.data.goes_on
 
 
@@ -150,6 +150,7 @@ class _Fold:
                 data.flow_id, data.timeout = record.flow, record.timeout
                 data.is_kept_alive = record.is_kept_alive
                 data.entries = len(record.deliveries)
+                data.fingerprint = record.fingerprint
                 self.status, self.began_at = JobStatus.RUNNING, record.at
                 data.starts = 1
                 self._deliver(record.deliveries)
@@ -224,6 +225,8 @@ class _Fold:
                 data.checkpoint = record.checkpoint
             return
         data.starts += 1
+        if record.fingerprint is not None:
+            data.fingerprint = record.fingerprint
         if before is JobStatus.RUNNING:
             # It went on after a crash, which took the answers to what had failed with it.
             self.interrupt()

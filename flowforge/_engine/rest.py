@@ -70,6 +70,7 @@ def finish(
     if job.deadline is not None:
         job.deadline.cancel()
     data = job.data
+    data.goes_on = job.goes_on and status is JobStatus.PAUSED
     data.elapsed += job.clock.monotonic() - job.started_at
     for worker in job.workers:
         worker.store_pending(data)
@@ -87,7 +88,7 @@ def finish(
             routine=routine,
             checkpoint=data.checkpoint if status is JobStatus.PAUSED else None,
             elapsed=data.elapsed,
-            goes_on=job.goes_on and status is JobStatus.PAUSED,
+            goes_on=data.goes_on,
         )
     )
     job.to_stop = [actor for actor in job.everyone() if actor.needs_stop]

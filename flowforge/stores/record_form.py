@@ -14,6 +14,7 @@ from flowforge.records import (
     Delivery,
     Destination,
     ErrorInfo,
+    FlowFingerprint,
     InitialState,
     Message,
     Output,
@@ -22,7 +23,7 @@ from flowforge.records import (
     Timer,
 )
 from flowforge.stores.codec_errors import DecodeError
-from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
+from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError, convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -206,6 +207,9 @@ class _Reader:
 
     def shared_log(self, data: bytes) -> tuple[Any, ...]:
         return tuple(self.codec.decode(data))
+
+    def fingerprint(self, parts: _Parts) -> FlowFingerprint:
+        return convert(parts, FlowFingerprint)
 
     def checkpoint(self, data: bytes) -> Any:
         return self.codec.decode(data)

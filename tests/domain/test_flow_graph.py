@@ -268,9 +268,9 @@ def test_only_a_routine_of_the_flow_can_be_removed() -> None:
         flow_of("a").remove_routine("b")
 
 
-def test_every_change_raises_the_version() -> None:
+def test_every_change_raises_the_revision() -> None:
     flow = FlowGraph()
-    versions = [flow.version]
+    revisions = [flow.revision]
     for change in (
         lambda: flow.add_routine(Worker(), "a"),
         lambda: flow.connect("a.output", "a.input"),
@@ -279,17 +279,17 @@ def test_every_change_raises_the_version() -> None:
         lambda: flow.remove_routine("a"),
     ):
         change()
-        versions.append(flow.version)
+        revisions.append(flow.revision)
 
-    assert versions == [0, 1, 2, 3, 4, 5]
+    assert revisions == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_refused_change_leaves_the_version() -> None:
+def test_a_refused_change_leaves_the_revision() -> None:
     flow = flow_of("a")
 
     with pytest.raises(UnknownEventError, match="no event 'x'"):
         flow.connect("a.x", "a.input")
-    assert flow.version == 1
+    assert flow.revision == 1
 
 
 def test_an_error_handler_can_be_set_and_taken_back() -> None:

@@ -12,11 +12,13 @@ from flowforge.records import (
     Delivery,
     Destination,
     ErrorInfo,
+    FlowFingerprint,
     InitialState,
     Message,
     MessagePosted,
     Output,
     Record,
+    RoutineFingerprint,
     SharedChange,
     Timer,
 )
@@ -84,6 +86,13 @@ changes = (
     | st.tuples(st.just("append"), paths, st.lists(values, max_size=2))
 )
 
+fingerprints = st.builds(
+    FlowFingerprint,
+    counts,
+    several(st.builds(RoutineFingerprint, texts, several(texts), several(texts), counts)),
+    several(st.tuples(texts, texts, several(st.tuples(texts, texts)))),
+)
+
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "position": counts,
     "epoch": counts,
@@ -112,6 +121,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "shared_log": several(values),
     "checkpoint": values,
     "timers": several(timers),
+    "fingerprint": st.none() | fingerprints,
+    "base": st.binary(max_size=8),
 }
 PLAIN = {str: texts, int: ids, float: seconds, bool: st.booleans()}
 
