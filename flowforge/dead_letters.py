@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
+from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError
@@ -43,6 +44,7 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
             return
         if status is JobStatus.CANCELLED:
             raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
+        _check_fits(job_state, letter)
         del job_state.data.dead_letters[letter_id]
         deliveries = control.letter_deliveries(letter)
         append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
@@ -56,6 +58,14 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         else:
             # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
             _reopen(job_state, live)
+
+
+def _check_fits(job_state: JobState, letter: DeadLetter) -> None:
+    """Raise FlowChangedError for a slot that is gone; if the job is still to be migrated, that is seen to then."""
+    live, host = job_state.live, job_state.host
+    plan = live.plan if live is not None else host.known_plan(job_state) if host is not None else None
+    if plan is not None and plan.version == job_state.data.version:
+        check_letter_fits(job_state.data, letter, plan)
 
 
 def _reopen(job_state: JobState, live: Job | None) -> None:

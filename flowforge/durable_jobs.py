@@ -28,25 +28,23 @@ if TYPE_CHECKING:
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Store
 
-__all__ = ["DurableJobs", "how_to_resume", "let_end"]
+__all__ = ["DurableJobs", "bases_for", "how_to_resume", "let_end"]
 
 
 class DurableJobs:
     """What one runtime knows of its store; used by the threads that open and register."""
 
-    def __init__(
-        self, store: Store, codec: Codec, options: RuntimeOptions, clock: Clock, registry: FlowRegistry
-    ) -> None:
+    def __init__(self, store: Store, codec: Codec, bases: Bases, clock: Clock, registry: FlowRegistry) -> None:
         self._store = store
         self._registry = registry
         self._codec = codec
-        self._bases = Bases(codec, options.max_history, options.max_outputs, tree_of, restore)
+        self._bases = bases
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
         self.starting = RLock()
         """Held while a job of a given id is looked up and started, so that an id is one job."""
         self.left: dict[str, KnownJob] = {}
-        """The unfinished jobs whose flows are not known, by id."""
+        """The unfinished jobs whose flows are not known, or have changed so that they do not fit, by id."""
 
     def open(self, flows: Iterable[FlowGraph], take: Callable[[JobState, FlowGraph, bool], None]) -> None:
         """Recover the unfinished jobs of these flows and of the registry's.
@@ -79,7 +77,7 @@ class DurableJobs:
                 # One job that does not fit must not keep the others from going on.
                 logger.exception("The job %r was left as it is, for it cannot go on.", job.id, extra=about(job.id))
             else:
-                del self.left[job.id]
+                self.left.pop(job.id, None)
 
     def flow(self, flow_id: str) -> FlowGraph | None:
         """The flow of that id, if it is known."""
@@ -112,6 +110,11 @@ class DurableJobs:
         state = JobState(data, view, self._codec)
         state.clock, state.log = self._clock, self._store
         return state, goes_on
+
+
+def bases_for(codec: Codec, options: RuntimeOptions) -> Bases:
+    """What makes bases for a runtime with those options."""
+    return Bases(codec, options.max_history, options.max_outputs, tree_of, restore)
 
 
 def how_to_resume(

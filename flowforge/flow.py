@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flowforge._engine.control import StillRunning
 from flowforge.flow_graph import FlowGraph
 from flowforge.job_errors import WaitInStepError
+from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
+from flowforge.option_checks import check_whole_number
+from flowforge.option_errors import OptionError
 from flowforge.runtime import Runtime
 from flowforge.runtime_checks import check_only_resumed
 from flowforge.step_context import CURRENT_STEP
@@ -47,6 +51,24 @@ class Flow(FlowGraph):
             runtime.exec(self, job_state=job_state)
             job_state.wait()
         return job_state
+
+    def migrate(self, from_version: int, hook: Callable[[JobMigration], object]) -> None:
+        """Have `hook` lead jobs of that version, before they go on, to the next one.
+
+        It is called once for each job, on the thread that resumes it or opens the store, and what it made of the job
+        is kept. Versions without a hook are passed over. OptionError for a version that has one, or is not below the
+        flow's own.
+        """
+        owner = f"The flow {self.flow_id!r}"
+        check_whole_number(owner, "from_version", from_version, least=1)
+        if from_version >= self.version:
+            raise OptionError(owner, "from_version", from_version, f"Give one below its own, {self.version!r}.")
+        if from_version in self.migrations:
+            raise OptionError(owner, "from_version", from_version, "It has a hook for that one: do both in it.")
+        if not callable(hook):
+            raise OptionError(owner, "hook", hook, "Give a function of a JobMigration.")
+        self.migrations[from_version] = hook
+        self.revision += 1
 
     def pause(
         self, reason: str = "", checkpoint: Any = None, job_state: JobState | None = None, timeout: float | None = None

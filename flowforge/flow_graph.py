@@ -205,8 +205,9 @@ class FlowGraph:
     def serialize(self) -> dict[str, Any]:
         """Return this flow as data for JSON: connections, and routines as class, arguments and options.
 
-        Attributes set on a routine after its construction are not kept, nor are hooks of `migrate`. Raise `UnkeepableFlowError` for a
-        class, slot, event or logic that could not be found again, `UnencodableValueError` for a value.
+        Attributes set on a routine after its construction are not kept, nor are hooks of `migrate`. Raise
+        `UnkeepableFlowError` for a class, slot, event or logic that could not be found again,
+        `UnencodableValueError` for a value.
         """
         return to_dict(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from flowforge._engine.plan import plan_of
 from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
 from flowforge.job_state import JobState
 from flowforge.job_status import FINISHED, JobStatus
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from flowforge._engine.control import StillRunning
     from flowforge._engine.host import JobHost
     from flowforge._engine.job_data import DeadLetter
+    from flowforge._engine.plan import FlowPlan
     from flowforge.durable_jobs import DurableJobs
     from flowforge.job_table import JobTable
     from flowforge.stores.store import KnownJob
@@ -59,11 +61,19 @@ class JobDirectory:
         return [job for job in self._table.all() if status in {None, job.status} and flow_id in {None, job.flow_id}]
 
     def left_jobs(self) -> list[KnownJob]:
-        """The unfinished jobs in the store whose flows are not registered, oldest first."""
+        """The unfinished jobs in the store that cannot go on, oldest first.
+
+        Their flow is not registered, or has changed so that they do not fit it: `resume_job` raises why.
+        """
         if self._durable is None:
             return []
         finished = {job.job_id for job in self._table.all() if job.status in FINISHED}
         return [job for job in self._durable.left.values() if job.id not in finished]
+
+    def known_plan(self, state: JobState) -> FlowPlan | None:
+        """The plan of a job's flow, if that is in the store's jobs' flows; the engine's."""
+        flow = None if self._durable is None else self._durable.flow(state.flow_id)
+        return None if flow is None else plan_of(flow)
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""

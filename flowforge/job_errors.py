@@ -8,8 +8,12 @@ __all__ = [
     "DeadLetterNotFoundError",
     "DuplicateJobError",
     "EntryError",
+    "FlowChangedError",
     "JobFinishedError",
+    "JobForkedError",
     "JobStateFileError",
+    "MigrationFailedError",
+    "MigrationTargetError",
     "NoCursorError",
     "PayloadTypeError",
     "RuntimeClosedError",
@@ -21,7 +25,6 @@ __all__ = [
     "UnknownTargetError",
     "WaitInStepError",
     "WrongFlowError",
-    "WrongStateError",
 ]
 
 _NO_CURSOR = (
@@ -95,16 +98,63 @@ class WrongFlowError(FlowForgeError):
         self.job_id = job_id
 
 
-class WrongStateError(FlowForgeError):
-    """A saved job does not fit the flow it is resumed with."""
+class FlowChangedError(FlowForgeError):
+    """A job at rest does not fit its flow any more, and no hook has made it fit. It is left as it was."""
 
-    def __init__(self, job_id: str, difference: str) -> None:
+    def __init__(
+        self, job_id: str, flow_id: str, from_version: int, to_version: int, difference: Iterable[str]
+    ) -> None:
+        self.difference = tuple(difference)
+        """What does not fit, a phrase each."""
+        if from_version > to_version:
+            remedy = f"Go on with the flow of version {from_version!r}, or give this one a higher version."
+        elif from_version < to_version:
+            remedy = f"Give the flow back what is gone, or let flow.migrate({from_version!r}, hook) change the job."
+        else:
+            higher = f"version={from_version + 1}"
+            remedy = f"Give the flow back what is gone, or {higher} and a hook: flow.migrate({from_version!r}, hook)."
         super().__init__(
-            f"The job {job_id!r} does not fit the flow as it is now: {difference}. "
-            "Resume it with the flow that it was saved with."
+            f"The job {job_id!r} of version {from_version!r} does not fit the flow {flow_id!r} as it is now, "
+            f"in version {to_version!r}: {'; '.join(self.difference)}. {remedy}"
         )
         self.job_id = job_id
-        self.difference = difference
+        self.flow_id = flow_id
+        self.from_version = from_version
+        self.to_version = to_version
+
+
+class MigrationFailedError(FlowForgeError):
+    """A hook that was given to `migrate` raised; the job is left as it was."""
+
+    def __init__(self, job_id: str, flow_id: str, from_version: int, error: Exception) -> None:
+        super().__init__(
+            f"The hook of the flow {flow_id!r} for jobs of version {from_version!r} raised {error!r:.200} for the job "
+            f"{job_id!r}. Correct it: the job is left as it was, and can be resumed."
+        )
+        self.job_id = job_id
+        self.flow_id = flow_id
+        self.from_version = from_version
+
+
+class MigrationTargetError(FlowForgeError):
+    """A hook would put what belongs to one routine or slot over what belongs to another."""
+
+    def __init__(self, job_id: str, old: str, new: str) -> None:
+        super().__init__(
+            f"The job {job_id!r} has something of {new!r}, so {old!r} cannot be renamed to it. "
+            "Move the messages with move_messages, and the state by hand."
+        )
+        self.job_id = job_id
+        self.old = old
+        self.new = new
+
+
+class JobForkedError(FlowForgeError):
+    """A job would go on in two places, so that its history would fork."""
+
+    def __init__(self, job_id: str, place: str, remedy: str) -> None:
+        super().__init__(f"The job {job_id!r} is kept in {place}, so it cannot go on here as well. {remedy}")
+        self.job_id = job_id
 
 
 class SlotQueueFullError(FlowForgeError):

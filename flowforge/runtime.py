@@ -22,22 +22,18 @@ from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
 from flowforge._engine.plan import FlowPlan, plan_of
-from flowforge._engine.resuming import check_fit, reset_attempts
 from flowforge._engine.view import JobView
 from flowforge.at_rest import wait_until_safe
-from flowforge.durable_jobs import DurableJobs, how_to_resume, let_end
+from flowforge.durable_jobs import DurableJobs, bases_for, how_to_resume, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.job_directory import JobDirectory
-from flowforge.job_errors import (
-    JobFinishedError,
-    RuntimeClosedError,
-    RuntimeOptionError,
-)
+from flowforge.job_errors import JobForkedError, RuntimeClosedError, RuntimeOptionError
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.job_table import JobTable
+from flowforge.job_versions import check_can_resume, make_ready
 from flowforge.options import RuntimeOptions
 from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
@@ -45,7 +41,6 @@ from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
     JobStart,
     begin_now_or_after_commit,
-    check_is_kept_here,
     check_only_resumed,
     check_outside_a_step,
     checked_entry,
@@ -107,6 +102,7 @@ class Runtime(JobDirectory):
             self.options.thread_pool_size, drains_at_exit=False
         )
         self.codec = codec or Codec()
+        self._bases = bases_for(self.codec, self.options)
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)
         self._owns_log = isinstance(store, str)
@@ -123,7 +119,7 @@ class Runtime(JobDirectory):
         me = weakref.ref(self)
         self._exit_call = run_at_exit(lambda: drain(me)) if drains_at_exit else None
         if self.log.is_durable:
-            facts = self.codec, self.options, self.dispatcher.clock, known_registry(self._flows)
+            facts = self.codec, self._bases, self.dispatcher.clock, known_registry(self._flows)
             self._durable = DurableJobs(cast("Store", self.log), *facts)
             cast("Store", self.log).call_when_failed(lambda: note_failure(me))
             try:
@@ -195,8 +191,7 @@ class Runtime(JobDirectory):
         flow = registered_flow(self._flows, flow_or_name)
         if job_state is not None:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
-            check_is_kept_here(job_state, self.log)
-            return self._resume(job_state, flow)
+            return self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
         start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
         state = self._start(flow, start)
         wait_until_safe(state)
@@ -262,20 +257,33 @@ class Runtime(JobDirectory):
         self._check_open("resume a job")
         self._table.reserve(state)
         try:
-            if not state.is_resting:
-                remedy = "Only the runtime that it runs in can go on with it."
-                raise JobFinishedError(state.job_id, state.status, "be resumed", remedy)
-            if state.status not in {JobStatus.PENDING, JobStatus.PAUSED, JobStatus.FAILED}:
-                raise JobFinishedError(state.job_id, state.status, "be resumed", "Start a new job.")
-            plan, timeout = how_to_resume(state, flow, self._durable)
-            check_fit(state.data, plan)
-            if state.status is JobStatus.FAILED:
-                reset_attempts(state.data)
-            self._begin(self._build(state, plan, timeout), flow, None)
+            check_can_resume(state)
+            self._go_on(state, flow)
         except BaseException:
             self._table.release(state)
             raise
+        if self._durable is not None:
+            self._durable.left.pop(state.job_id, None)
         return state
+
+    def _take_in(self, state: JobState, flow: FlowGraph) -> JobState:
+        """Go on with a job that was loaded, or that rests in another runtime."""
+        if self._durable is None:
+            return self._resume(state, flow)
+        check_outside_a_step(f"the job {state.job_id!r} to be in the store")
+        self._durable.check_known(flow)
+        with self._durable.starting:
+            if self.get_job(state.job_id) is not None:
+                remedy = "Go on with that one by resume_job, or delete it from the store first."
+                raise JobForkedError(state.job_id, "the store already", remedy)
+            self._resume(state, flow)
+        wait_until_safe(state)
+        return state
+
+    def _go_on(self, state: JobState, flow: FlowGraph | None) -> None:
+        plan, timeout = how_to_resume(state, flow, self._durable)
+        make_ready(state, plan, self._bases, self.log, self.dispatcher.clock)
+        self._begin(self._build(state, plan, timeout), flow, None)
 
     def reopen(self, state: JobState) -> bool:
         """Run a completed job again, to which a dead letter was given back; False after shutdown."""
@@ -283,8 +291,7 @@ class Runtime(JobDirectory):
             return False
         self._table.reserve(state)
         try:
-            plan, timeout = how_to_resume(state, None, self._durable)
-            self._begin(self._build(state, plan, timeout), None, None)
+            self._go_on(state, None)
         except BaseException:
             self._table.release(state)
             raise

@@ -25,13 +25,11 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
-    from flowforge.stores.store import Log
 
 __all__ = [
     "JobStart",
     "begin_now_or_after_commit",
     "check_fits_handler",
-    "check_is_kept_here",
     "check_only_resumed",
     "check_outside_a_step",
     "checked_entry",
@@ -81,13 +79,6 @@ def checked_registry(registry: FlowRegistry | None) -> FlowRegistry | None:
 def known_registry(registry: FlowRegistry | None) -> FlowRegistry:
     """`registry`, or the default one."""
     return FlowRegistry.get_instance() if registry is None else registry
-
-
-def check_is_kept_here(job_state: JobState, log: Log) -> None:
-    """Raise RuntimeOptionError if the runtime has a store and the job is not in it."""
-    if log.is_durable and job_state.log is not log:
-        remedy = "A runtime with a store goes on with the jobs in it; resume one from a file in a runtime without."
-        raise RuntimeOptionError("job_state", job_state, remedy)
 
 
 def registered_flow(registry: FlowRegistry | None, flow_or_name: object) -> FlowGraph:

@@ -1,4 +1,4 @@
-"""The base of a long job: what stands for the first records of its log, so that these can go."""
+"""The base of a job: all of it as bytes, which stand for the records before; those of a long job can go then."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from flowforge._engine.job_data import JobData
 from flowforge._engine.recovery import Midway, midway, recover
 from flowforge._engine.view import JobView
 from flowforge.job_status import JobStatus
-from flowforge.records import ErrorInfo, StepFailed
+from flowforge.records import ErrorInfo, JobReplaced, StepFailed
 from flowforge.stores.codec import Codec
 from flowforge.stores.record_form import decode_record, encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowforge.records import Message
+    from flowforge.records import Message, Record
     from flowforge.stores.store import History
 
 __all__ = ["Bases"]
@@ -53,26 +53,46 @@ class Bases:
 
     def fold(self, job_id: str, history: History) -> bytes:
         """The base that stands for all of a history; UnencodableValueError for what cannot be kept."""
-        return self._bytes_of(midway(history.records, job_id, *self._limits, start=self._start_of(history)))
+        start, records = self._last_base(history)
+        begin = midway(records, job_id, *self._limits, start=start)
+        # A base that a record may follow says by message what lacks its cursor; a saved job may lack none.
+        begin.data.lacks_cursor = []
+        return self._bytes_of(begin)
 
     def recover(self, job_id: str, history: History) -> tuple[JobData, JobView, bool]:
         """The job of that history, and whether it is to go on at once."""
-        return recover(history.records, job_id, *self._limits, start=self._start_of(history))
+        start, records = self._last_base(history)
+        return recover(records, job_id, *self._limits, start=start)
+
+    def base_of(self, data: JobData, view: JobView) -> bytes:
+        """The base of a job at rest; UnencodableValueError or NoCursorError for what cannot be kept."""
+        return self._bytes_of(Midway(data, view))
+
+    def opened(self, base: bytes) -> tuple[JobData, JobView]:
+        """The job at rest of such a base."""
+        begin = self._start_of(base)
+        return begin.data, begin.view
+
+    def _last_base(self, history: History) -> tuple[Midway | None, list[Record]]:
+        """The last base that the history or a record in it has, and the records from there on."""
+        records = history.records
+        for index in range(len(records) - 1, -1, -1):
+            record = records[index]
+            if isinstance(record, JobReplaced):
+                return self._start_of(record.base), records[index:]
+        return None if history.base is None else self._start_of(history.base), records
 
     def _bytes_of(self, begin: Midway) -> bytes:
         data, view = begin.data, begin.view
-        # A base that a record may follow says by message what lacks its cursor; a saved job may lack none.
-        data.lacks_cursor = []
-        entries = view.entries()
-        view.history_dropped += max(0, len(entries) - view.max_history)
-        view.past_history = entries[-view.max_history :] if view.max_history else []
-        view.history.clear()
+        tree = self._tree_of(_Saved(data, view, self._codec))
+        excess = max(0, len(tree["history"]) - view.max_history)
+        tree |= {"history": tree["history"][excess:], "history_dropped": tree["history_dropped"] + excess}
         failures = [
             encode_record(_failure_of(replica, messages), self._codec) for replica, messages in begin.unanswered.items()
         ]
         parts = {
             # A saved job rests, and this one may run.
-            "job": json.dumps(self._tree_of(_Saved(data, view, self._codec)) | {"status": "paused"}, allow_nan=False),
+            "job": json.dumps(tree | {"status": "paused"}, allow_nan=False),
             "status": view.status.value,
             "began_at": begin.began_at,
             "at": begin.at,
@@ -85,10 +105,8 @@ class Bases:
         }
         return self._codec.encode(parts)
 
-    def _start_of(self, history: History) -> Midway | None:
-        if history.base is None:
-            return None
-        parts = self._codec.decode(history.base)
+    def _start_of(self, base: bytes) -> Midway:
+        parts = self._codec.decode(base)
         begin = self._restore(_begin, json.loads(parts["job"]), self._codec, "<base>")
         begin.view.status = JobStatus(parts["status"])
         begin.began_at, begin.at = parts["began_at"], parts["at"]
@@ -101,6 +119,7 @@ class Bases:
             setattr(begin.data, name, parts[name])
         if parts["suspect"] is not None:
             begin.data.suspect = parts["suspect"][0], int(parts["suspect"][1], 16)
+        begin.view.set_limits(*self._limits)
         return begin
 
 

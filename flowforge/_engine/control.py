@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest, interrupt
 from flowforge._engine.timeouts import abandon
@@ -188,8 +189,7 @@ def letter_deliveries(letter: DeadLetter) -> tuple[Delivery, ...]:
 
 def requeue(job: Job, letter: DeadLetter) -> None:
     """Put a dead letter back into the slots it came from; with the job's lock held."""
-    for slot in letter.slots:
-        job.plan.routine(letter.routine).lane_of(slot)
+    check_letter_fits(job.data, letter, job.plan)
     del job.data.dead_letters[letter.id]
     deliveries = letter_deliveries(letter)
     number = job.append(DeadLetterRequeued(**job.next_position(), letter=letter.id, deliveries=deliveries))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from actors.dispatcher import Dispatcher
     from actors.registry import Registry
     from flowforge._engine.job import Job
+    from flowforge._engine.plan import FlowPlan
     from flowforge.output_handler import OutputHandler
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Log
@@ -35,6 +36,10 @@ class JobHost(Protocol):
 
     def note_finished(self, state: Any) -> None:
         """A job has finished while it rested."""
+        ...
+
+    def known_plan(self, state: Any) -> FlowPlan | None:
+        """The plan of the flow that the runtime would go on with a job that has not run in it; None if it has none."""
         ...
 
     def reopen(self, state: Any) -> bool:

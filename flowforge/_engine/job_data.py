@@ -27,7 +27,8 @@ class DeadLetter:
     """The slot of each message."""
     messages: tuple[Message, ...]
     strategy: str
-    """`skip`, `continue`, `unmatched` for what a join could not match, or `poison` for what the process died of."""
+    """`skip`, `continue`, `unmatched` for what a join could not match, `poison` for what the process died of, or
+    `migrated` for what a hook of `Flow.migrate` had no place for."""
     error: ErrorInfo | None
     at: float
     is_repeatable: bool = True

@@ -22,6 +22,7 @@ from flowforge.execution_tracker import ExecutionTracker
 from flowforge.job_status import JobStatus
 from flowforge.records import (
     ErrorInfo,
+    FlowFingerprint,
     InitialState,
     JobMoved,
     JobStarted,
@@ -118,6 +119,16 @@ class JobView:
         with self.lock:
             unrecorded, self.unrecorded = tuple(self.unrecorded), []
             return unrecorded
+
+    def hand_over_merged(self, fingerprint: FlowFingerprint) -> None:
+        """Let what slots have gathered stand where a routine of that concurrency looks for it."""
+        with self.lock:
+            for routine in fingerprint.routines:
+                owner, other = (0, -1) if routine.concurrency == 1 else (-1, 0)
+                gathered = self.trees.get((routine.id, other), {}).get("merged")
+                if gathered:
+                    self._tree(routine.id, owner)["merged"].update(gathered)
+                    self.trees[routine.id, other]["merged"] = {}
 
     def state_of(self, routine: str) -> dict[str, Any] | None:
         """A copy of one routine's state, that of its replicas as one; None if it has none yet."""
@@ -246,6 +257,8 @@ class JobView:
         self.error = record.error
         self.failed_routine = record.routine
         self._begin_with(record.initial)
+        if record.fingerprint is not None:
+            self.hand_over_merged(record.fingerprint)
         self.is_live = self.status is JobStatus.RUNNING
 
     def _begin_with(self, initial: tuple[InitialState, ...]) -> None:

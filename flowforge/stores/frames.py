@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     status: str | None = None
     """The status of the job from this record on; None if it stays as it was."""
     flow: str | None = None
-    """The flow of the job, in its first record."""
+    """The flow of the job, in its first record, and in one that replaces it."""
 
 
 _decode = MsgpackDecoder(list[Entry]).decode

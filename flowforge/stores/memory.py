@@ -9,7 +9,7 @@ from collections.abc import Callable
 from operator import itemgetter
 
 from flowforge.errors import FlowForgeError
-from flowforge.records import JobMoved, JobStarted, Record
+from flowforge.records import JobMoved, JobReplaced, JobStarted, Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.store import KnownJob
@@ -163,6 +163,8 @@ class MemoryStore:
             record = decode_record(data, job, self._codec)
             if isinstance(record, JobStarted):
                 found[job] = KnownJob(job, record.flow, "running", record.at)
+            elif isinstance(record, JobReplaced):
+                found[job] = KnownJob(job, record.flow, record.status, record.at)
             elif isinstance(record, JobMoved):
                 found[job] = found[job]._replace(status=record.status, changed=record.at)
             else:

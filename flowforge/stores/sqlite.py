@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
-from flowforge.records import JobMoved, JobStarted
+from flowforge.records import JobMoved, JobReplaced, JobStarted
 from flowforge.stores.commit_queue import CommitQueue
 from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
@@ -115,6 +115,8 @@ class SqliteStore:
         data = encode_record(record, self._codec)
         if isinstance(record, JobStarted):
             return self._queue.append(Entry(job, data, record.at, "running", record.flow))
+        if isinstance(record, JobReplaced):
+            return self._queue.append(Entry(job, data, record.at, record.status, record.flow))
         status = record.status if isinstance(record, JobMoved) else None
         return self._queue.append(Entry(job, data, record.at, status))
 

@@ -13,11 +13,11 @@ from typing import Protocol
 import pytest
 
 from flowforge.errors import FlowForgeError
-from flowforge.records import JobClosed, JobMoved, JobStarted, Record, SharedChange, SharedWritten
+from flowforge.records import JobClosed, JobMoved, JobReplaced, JobStarted, Record, SharedChange, SharedWritten
 from flowforge.stores.store import KnownJob, Store
 from flowforge.stores.store_errors import StoreClosedError
 
-__all__ = ["StoreContract", "StoreMedium", "moved", "started", "written"]
+__all__ = ["StoreContract", "StoreMedium", "moved", "replaced", "started", "written"]
 
 _MANY = 1_000_000
 
@@ -55,6 +55,11 @@ def written(position: int, value: object = None, at: float = 1.0) -> Record:
 def moved(position: int, status: str, at: float = 1.0) -> Record:
     """A record that changes a job's status."""
     return JobMoved(position=position, at=at, epoch=1, status=status)
+
+
+def replaced(position: int, status: str, at: float = 1.0) -> Record:
+    """A record that stands for all that a job was."""
+    return JobReplaced(position=position, at=at, epoch=1, flow="f", status=status, base=b"all of it")
 
 
 class StoreContract:
@@ -207,6 +212,19 @@ class StoreContract:
         store.append("b", moved(3, "completed", at=5.5))
         medium.settle(store, 5)
         assert store.jobs()[0] == KnownJob("b", "f", "completed", 5.5)
+        store.close()
+
+    def test_a_job_that_was_replaced_is_what_its_replacement_says(self, medium: StoreMedium) -> None:
+        """Such a record begins a job that came from outside, and changes one that is there."""
+        store = medium.open()
+        store.append("a", started("f"))
+        store.append("b", replaced(8, "failed", at=2.5))
+        store.append("a", replaced(2, "paused", at=3.5))
+        store.append("a", written(3, at=4.5))
+        medium.settle(store, 4)
+
+        assert store.jobs() == [KnownJob("a", "f", "paused", 4.5), KnownJob("b", "f", "failed", 2.5)]
+        assert store.records("b") == [replaced(8, "failed", at=2.5)]
         store.close()
 
     def test_any_text_may_name_a_job_and_its_flow(self, medium: StoreMedium) -> None:

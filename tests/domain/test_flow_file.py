@@ -89,6 +89,25 @@ def test_what_was_read_is_written_the_same() -> None:
     assert read(written()).serialize() == office().serialize()
 
 
+def test_a_flow_comes_back_with_its_version() -> None:
+    flow = office()
+    flow.version = 3
+
+    assert read(flow.serialize()).version == 3
+
+
+def test_a_file_that_names_no_version_holds_version_one() -> None:
+    data = written()
+    del data["flow_version"]
+
+    assert read(data).version == 1
+
+
+def test_a_version_that_is_none_is_refused() -> None:
+    with pytest.raises(FlowFileError, match=r"cannot take version='2'\. Give a whole number, 1 or more"):
+        read(written_with(flow_version="2"))
+
+
 def test_a_subclass_reads_flows_of_its_own_class() -> None:
     class MyFlow(FlowGraph): ...
 

@@ -11,7 +11,6 @@ import pytest
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
-from flowforge.job_errors import RuntimeOptionError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -81,17 +80,6 @@ def test_a_left_job_that_was_looked_at_is_the_one_that_goes_on(boot: Boot, chain
 
     assert found(runtime) is job
     assert job.status == "running"
-
-
-def test_a_job_from_a_file_is_refused_by_a_runtime_with_a_store(boot: Boot, chain: Chain, tmp_path: Path) -> None:
-    flow = chain(count)
-    with Runtime(2) as in_memory:
-        job = in_memory.exec(flow, job_id="job", keep_alive=True)
-        job.pause()
-        job.save(tmp_path / "job.json")
-
-    with pytest.raises(RuntimeOptionError, match="A runtime with a store goes on with the jobs in it"):
-        boot(flow).exec(flow, job_state=JobState.load(tmp_path / "job.json"))
 
 
 def test_a_requeued_letter_of_a_finished_job_runs_after_a_restart(boot: Boot, chain: Chain) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
-from flowforge.job_errors import WrongStateError
+from flowforge.job_errors import FlowChangedError
 from flowforge.job_state import JobState
 from flowforge.option_errors import OptionError
 from flowforge.routine import Routine
@@ -139,7 +139,7 @@ def test_a_timer_for_a_slot_that_has_gone_is_refused(stepped: Runtime, chain: Ch
     job.wait(1.0)
     job.pause()
 
-    with pytest.raises(WrongStateError, match=r"a timer is set for the slot b.input, which the flow does not have"):
+    with pytest.raises(FlowChangedError, match=r"the routine 'b' is gone with its slot 'input', and 1 timer is set"):
         stepped.exec(chain(remind), job_state=job)
 
 
