@@ -32,7 +32,8 @@ class JobTable:
         self._max_finished = max_finished
         self._jobs: dict[str, JobState] = {}
         self._finished: dict[str, None] = {}
-        self._starting: set[str] = set()
+        self._starting: dict[str, JobState | None] = {}
+        """What was known under each id before it was reserved."""
         self._running: dict[str, Job] = {}
         self._is_closed = False
 
@@ -49,7 +50,8 @@ class JobTable:
         """
         with self._lock:
             self._check_open(job)
-            known = self._jobs.get(job.job_id, job)
+            before = self._jobs.get(job.job_id)
+            known = job if before is None else before
             is_taken = job.job_id in self._running or job.job_id in self._starting
             if known is job and is_taken:
                 raise JobFinishedError(job.job_id, "running", "be resumed", "A job that runs goes on by itself.")
@@ -57,7 +59,7 @@ class JobTable:
                 raise DuplicateJobError(job.job_id)
             self._jobs[job.job_id] = job
             self._finished.pop(job.job_id, None)
-            self._starting.add(job.job_id)
+            self._starting[job.job_id] = before
 
     def add_resting(self, job: JobState) -> None:
         """Know a job that was found in the store and does not run; nothing happens if its id is known."""
@@ -68,17 +70,21 @@ class JobTable:
                     self._let_go_of_oldest(job)
 
     def release(self, job: JobState) -> None:
-        """Give back the claim on a job that will not be started."""
+        """Give back the claim on a job that will not be started, and know under its id what was known before."""
         with self._lock:
-            self._starting.discard(job.job_id)
-            if self._jobs.get(job.job_id) is job and job.live is None:
+            if self._jobs.get(job.job_id) is not job or job.job_id not in self._starting:
+                return
+            before = self._starting.pop(job.job_id)
+            if before is None:
                 del self._jobs[job.job_id]
+            else:
+                self._jobs[job.job_id] = before
 
     def note_start(self, job: JobState, run: Job) -> None:
         """A reserved job runs; RuntimeClosedError if the runtime was shut down in between."""
         with self._lock:
-            self._starting.discard(job.job_id)
             self._check_open(job)
+            self._starting.pop(job.job_id, None)
             self._finished.pop(job.job_id, None)
             self._running[job.job_id] = run
             self.idle.clear()

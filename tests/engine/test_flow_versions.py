@@ -187,8 +187,8 @@ def test_a_refusal_names_versions_and_remedy(machine: Machine, chain: Chain) -> 
         with pytest.raises(FlowChangedError) as caught:
             machine.boot(chain(count, version=version)).resume_job("job")
         assert str(caught.value) == (
-            f"The job 'job' of version 1 does not fit the flow 'flow' as it is now, in version {version}: {difference}. "
-            f"Give the flow back what is gone, or {remedy}"
+            f"The job 'job' of version 1 does not fit the flow 'flow' as it is now, in version {version}: "
+            f"{difference}. Give the flow back what is gone, or {remedy}"
         )
 
 

@@ -50,6 +50,17 @@ def test_an_id_is_taken_until_it_is_released() -> None:
     assert table.all() == [second]
 
 
+def test_what_was_known_before_is_known_again_after_a_release() -> None:
+    table = JobTable(10)
+    saved, loaded = job("one", position=7), job("one", position=7)
+    table.add_resting(saved)
+    table.reserve(loaded)
+
+    table.release(loaded)
+
+    assert table.get("one") is saved
+
+
 def test_an_id_is_taken_until_its_job_is_let_go() -> None:
     table = JobTable(1)
     finish(table, job("one"))
