@@ -8,11 +8,13 @@ import pytest
 
 from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
+from flowforge.durable_jobs import bases_for
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.job_errors import FlowChangedError, MigrationFailedError, NoCursorError
 from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
 from flowforge.output_handler import InlineOutputPump
 from flowforge.records import JobMoved, JobReplaced
 from flowforge.routine import Routine
@@ -20,6 +22,7 @@ from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.memory import MemoryStore
+from flowforge.stores.store import History
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
@@ -461,6 +464,26 @@ def test_a_failed_job_is_migrated_and_tries_again(machine: Machine, chain: Chain
     machine.runtime.resume_job("job")
 
     assert numbers(machine.finished(), "a.out") == [0]
+
+
+# Shortened
+
+
+def test_a_migrated_job_can_be_shortened_at_any_point(machine: Machine, chain: Chain) -> None:
+    machine.left_waiting(chain(count), "a")
+    flow = chain(count, version=2)
+    flow.migrate(1, lambda job: job.state("a").update(seen=10))
+    machine.boot(flow)
+    machine.finished()
+    records, bases = machine.store.records("job"), bases_for(Codec(), RuntimeOptions())
+
+    for end in range(1, len(records) + 1):
+        expected, view, goes_on = bases.recover("job", History(None, records[:end]))
+        for cut in range(1, end + 1):
+            base = bases.fold("job", History(None, records[:cut]))
+            data, again, does_go_on = bases.recover("job", History(base, records[cut:end]))
+            assert (data.version, data.position, data.pending) == (expected.version, end, expected.pending)
+            assert (again.status, again.trees, does_go_on) == (view.status, view.trees, goes_on)
 
 
 # In memory
