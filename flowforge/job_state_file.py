@@ -18,14 +18,23 @@ from flowforge.atomic_file import write_atomically
 from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord
 from flowforge.job_errors import JobStateFileError, NoCursorError
-from flowforge.job_state_form import FORMAT, KIND, SavedJob, SavedLetter, SavedMessage, SavedTimer
+from flowforge.job_state_form import FORMAT, KIND, SavedFingerprint, SavedJob, SavedLetter, SavedMessage, SavedTimer
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
-from flowforge.records import Delivery, Destination, ErrorInfo, Message, Output, Timer
+from flowforge.records import (
+    Delivery,
+    Destination,
+    ErrorInfo,
+    FlowFingerprint,
+    Message,
+    Output,
+    RoutineFingerprint,
+    Timer,
+)
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.json_form import from_json, to_json
-from flowforge.structs import ValidationError, convert, to_builtins
+from flowforge.structs import ValidationError, convert
 
 __all__ = ["load_tree", "restore", "save_tree", "tree_of"]
 
@@ -95,7 +104,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
             "outputs_dropped": view.outputs_dropped,
             "history": [_entry_tree(entry, keep) for entry in view.entries()],
             "history_dropped": view.history_dropped,
-            "fingerprint": _listed(to_builtins(data.fingerprint)),
+            "fingerprint": _fingerprint_tree(data.fingerprint),
         }
 
 
@@ -148,7 +157,7 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
         shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
         shared_log_dropped=saved.shared_log_dropped,
-        fingerprint=saved.fingerprint,
+        fingerprint=_fingerprint_of(saved.fingerprint),
     )
     for waiting in saved.pending:
         data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]
@@ -188,9 +197,28 @@ def _payload_of(tree: Any, codec: Codec) -> dict[str, Any]:
     return convert(from_json(tree, codec), dict[str, Any])
 
 
-def _listed(tree: Any) -> Any:
-    """The tree with lists in place of tuples, as it is once it has been JSON."""
-    return [_listed(item) for item in tree] if isinstance(tree, list | tuple) else tree
+def _fingerprint_tree(fingerprint: FlowFingerprint | None) -> dict[str, Any] | None:
+    if fingerprint is None:
+        return None
+    return {
+        "version": fingerprint.version,
+        "routines": [
+            {"id": made.id, "slots": [*made.slots], "events": [*made.events], "concurrency": made.concurrency}
+            for made in fingerprint.routines
+        ],
+        "connections": [
+            {"source": source, "target": target, "mapping": dict(mapping)}
+            for source, target, mapping in fingerprint.connections
+        ],
+    }
+
+
+def _fingerprint_of(saved: SavedFingerprint | None) -> FlowFingerprint | None:
+    if saved is None:
+        return None
+    routines = (RoutineFingerprint(made.id, made.slots, made.events, made.concurrency) for made in saved.routines)
+    connections = ((made.source, made.target, tuple(sorted(made.mapping.items()))) for made in saved.connections)
+    return FlowFingerprint(saved.version, tuple(routines), tuple(connections))
 
 
 def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str) -> dict[str, Any]:

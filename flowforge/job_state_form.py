@@ -3,19 +3,22 @@
 from typing import Annotated, Any, Literal
 
 from flowforge.execution_record import ExecutionRecord
-from flowforge.records import ErrorInfo, FlowFingerprint
+from flowforge.records import ErrorInfo
 from flowforge.structs import Meta, Struct
 
 __all__ = [
     "FORMAT",
     "KIND",
+    "SavedConnection",
     "SavedFacts",
+    "SavedFingerprint",
     "SavedJob",
     "SavedLetter",
     "SavedMessage",
     "SavedOutput",
     "SavedRoutine",
     "SavedSlot",
+    "SavedStructure",
     "SavedTimer",
 ]
 
@@ -108,6 +111,31 @@ class SavedTimer(Struct, frozen=True):
     output: SavedOutput | None = None
 
 
+class SavedStructure(Struct, frozen=True):
+    """A routine of its flow."""
+
+    id: _Id
+    slots: tuple[str, ...]
+    events: tuple[str, ...]
+    concurrency: Annotated[int, Meta(ge=1)]
+
+
+class SavedConnection(Struct, frozen=True):
+    """A connection of its flow."""
+
+    source: _Id
+    target: _Id
+    mapping: dict[str, str]
+
+
+class SavedFingerprint(Struct, frozen=True):
+    """Its flow, as it was when the job last ran."""
+
+    version: Annotated[int, Meta(ge=1)]
+    routines: list[SavedStructure]
+    connections: list[SavedConnection]
+
+
 class SavedJob(Struct, frozen=True):
     """All of a resting job."""
 
@@ -141,4 +169,4 @@ class SavedJob(Struct, frozen=True):
     history_dropped: _Count
     restarts: list[float] = []  # noqa: RUF012 - the struct copies it
     timers: list[SavedTimer] = []  # noqa: RUF012 - the struct copies it
-    fingerprint: FlowFingerprint | None = None
+    fingerprint: SavedFingerprint | None = None

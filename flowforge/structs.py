@@ -1,6 +1,6 @@
 """The one door to msgspec: records, messages and the bytes they become."""
 
-from msgspec import Meta, MsgspecError, Struct, ValidationError, convert, to_builtins
+from msgspec import Meta, MsgspecError, Struct, ValidationError, convert
 from msgspec.msgpack import Decoder as MsgpackDecoder
 from msgspec.msgpack import Encoder as MsgpackEncoder
 from msgspec.msgpack import Ext
@@ -16,5 +16,4 @@ __all__ = [
     "ValidationError",
     "convert",
     "replace",
-    "to_builtins",
 ]
