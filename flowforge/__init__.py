@@ -20,12 +20,16 @@ from flowforge.flow import Flow
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import FlowValidationError, ForbiddenClassError, PayloadMismatchError
 from flowforge.job_errors import (
+    FlowChangedError,
     JobFinishedError,
+    JobForkedError,
     JobStateFileError,
+    MigrationFailedError,
     NoCursorError,
     SlotQueueFullError,
     StepTimeoutError,
 )
+from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.options import RuntimeOptions
@@ -66,6 +70,7 @@ __all__ = [
     "RuntimeOptions",
     "JobState",
     "JobStatus",
+    "JobMigration",
     # What to do about errors
     "ErrorHandler",
     "ErrorStrategy",
@@ -84,11 +89,14 @@ __all__ = [
     "Codec",
     "payload",
     # Errors that programs answer; others are where they are raised
+    "FlowChangedError",
     "FlowForgeError",
     "FlowValidationError",
     "ForbiddenClassError",
     "JobFinishedError",
+    "JobForkedError",
     "JobStateFileError",
+    "MigrationFailedError",
     "NoCursorError",
     "PayloadMismatchError",
     "SlotQueueFullError",
