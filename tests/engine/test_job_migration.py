@@ -208,13 +208,14 @@ def test_moved_messages_wait_behind_those_that_wait_there(graph: Graph, paused: 
     assert numbers(finished(job), "b.out") == [2, 1, 3]
 
 
-def test_a_retry_ends_with_the_last_message_of_its_routine(graph: Graph, paused: Paused, migrate: Migrate) -> None:
+def test_what_has_moved_waits_for_no_retry(graph: Graph, paused: Paused, migrate: Migrate) -> None:
     handler = ErrorHandler(ErrorStrategy.RETRY, max_retries=3, retry_delay=60.0)
     job = paused(graph({"a": refuse, "b": count}, error_handler=handler), ("a", 1))
-    assert list(job.data.retries) == ["a"]
+    assert [retry.routine for retry in job.data.retries.values()] == ["a"]
 
     migrate(job, graph({"b": count}), lambda job: job.move_messages("a", "input", "b", "input"))
 
+    assert job.data.retries == {}
     assert numbers(finished(job), "b.out") == [1]
 
 
@@ -290,7 +291,7 @@ def test_a_renamed_routine_keeps_all_that_is_its_own(graph: Graph, paused: Pause
 def test_a_renamed_routine_keeps_its_retry(graph: Graph, paused: Paused, migrate: Migrate) -> None:
     handler = ErrorHandler(ErrorStrategy.RETRY, max_retries=3, retry_delay=60.0)
     job = paused(graph({"old": refuse}, error_handler=handler), ("old", 1))
-    due = job.data.retries["old"]
+    [retry] = job.data.retries.values()
     times: list[float] = []
 
     def note(self: Routine, n: int) -> None:
@@ -298,7 +299,7 @@ def test_a_renamed_routine_keeps_its_retry(graph: Graph, paused: Paused, migrate
 
     finished(migrate(job, graph({"new": note}), lambda job: job.rename_routine("old", "new")))
 
-    assert times == [pytest.approx(due)]
+    assert times == [pytest.approx(retry.due)]
 
 
 def test_a_renamed_routine_keeps_its_timers(graph: Graph, node: MakeNode, paused: Paused, migrate: Migrate) -> None:
