@@ -7,7 +7,20 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import concurrency, cycle, durable, growth, idle, jobs, pipeline, simulated, start_up
+from benchmarks import (
+    acknowledged,
+    concurrency,
+    cycle,
+    durable,
+    endurance,
+    growth,
+    idle,
+    jobs,
+    pipeline,
+    recovery,
+    simulated,
+    start_up,
+)
 from benchmarks.harness import Effort, Row, be_quiet
 from benchmarks.report import circumstances, table, write_json
 
@@ -21,6 +34,9 @@ WORKS: dict[str, Callable[[Effort], list[Row]]] = {
     "start_up": start_up.measure,
     "cycle": cycle.measure,
     "durable": durable.measure,
+    "acknowledged": acknowledged.measure,
+    "recovery": recovery.measure,
+    "endurance": endurance.measure,
 }
 
 

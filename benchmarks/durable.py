@@ -1,143 +1,176 @@
-"""The SQLite store: records a second, how long an acknowledgement takes, and how long a store takes to open."""
+"""The pipeline, a token's cycle and small jobs with everything durable: against memory, and against SQLite itself."""
 
-import sqlite3
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Effort, Row, Sample, at_least, at_most, seconds_of, take_turns
-from flowforge.records import JobStarted, SharedChange, SharedWritten
+from benchmarks.jobs import IN_FLIGHT, small_flow
+from benchmarks.jobs import flow_rate as jobs_rate
+from benchmarks.pipeline import RING_SHARE, STAGES, flow_rate, pipeline_flow, ring_flow
+from benchmarks.raw_sqlite import Watched, frame_seconds, row_seconds
+from flowforge.flow import Flow
+from flowforge.options import RuntimeOptions
+from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 
-__all__ = ["measure"]
-
-_FRAME = 500
-
-
-def measure(effort: Effort) -> list[Row]:
-    """All figures of the store."""
-    count = effort.size(100_000)
-    rates = take_turns(
-        {"store": lambda: _store_rate(count), "raw": lambda: _raw_rate(count)}, effort.rounds, "records/s"
-    )
-    rows = [
-        Row(
-            work=f"{count:,} records", ours=rates["store"], peer="raw frames", theirs=rates["raw"], target=at_least(0.2)
-        )
-    ]
-    for threads in (0, 4):
-        times = sorted(_acknowledgements(effort.size(200), threads))
-        place = f"beside {threads} busy threads" if threads else "alone"
-        bound = at_most(250) if threads else None
-        rows += [
-            Row(work=f"acknowledgement {place}, p{share}", ours=_milliseconds(times, share), target=limit)
-            for share, limit in ((50, None), (99, bound))
-        ]
-    return [*rows, *_openings(effort)]
-
-
-def _milliseconds(times: list[float], share: int) -> Sample:
-    return Sample((times[min(len(times) - 1, len(times) * share // 100)] * 1e3,), "ms")
-
-
-def _record(position: int) -> SharedWritten:
-    return SharedWritten(position=position, at=1.0, epoch=1, shared=(SharedChange("key", "x" * 100),))
-
-
-_STARTED = JobStarted(position=1, at=1.0, epoch=1, flow="flow", deliveries=())
+__all__ = ["measure", "stored_runtime"]
 
 
 @contextmanager
-def _opened() -> Iterator[SqliteStore]:
+def stored_runtime(*flows: Flow, path: Path | None = None, **options: Any) -> Iterator[tuple[Runtime, SqliteStore]]:
+    """A runtime with these flows on a store of such options, which is new and then deleted, unless it has a path."""
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "jobs.db", Codec())
-        store.append("job", _STARTED)
+        store = SqliteStore(path or Path(folder) / "jobs.db", Codec(), **options)
         try:
-            yield store
+            with Runtime(store=store, flows=flows, options=RuntimeOptions(shutdown_timeout=60.0)) as runtime:
+                yield runtime, store
         finally:
             store.close()
 
 
-def _store_rate(count: int) -> float:
-    with _opened() as store:
-        return count / seconds_of(lambda: _fill(store, count))
+def on_new_store(work: Callable[[Runtime, Flow, int], float], flow: Flow, count: int) -> float:
+    """What `work` returns on a store that is new; opening it is not counted."""
+    with stored_runtime(flow) as (runtime, _):
+        return work(runtime, flow, count)
 
 
-def _fill(store: SqliteStore, count: int) -> None:
-    number = store.safe
-    for position in range(2, count + 2):
-        number = store.append("job", _record(position))
-        if store.is_full:
-            # As the engine does, which starts no step then.
-            store.wait_until_safe(number)
-    store.wait_until_safe(number)
+def watched(work: Callable[[Runtime, Flow, int], float], flow: Flow, count: int) -> Watched:
+    """The connection of a store that `work` was done on, which has kept what was written."""
+    opened: list[Watched] = []
+
+    class Connection(Watched):
+        """One that can be found."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+
+    with stored_runtime(flow, connection_type=Connection) as (runtime, _):
+        work(runtime, flow, count)
+    return opened[0]
 
 
-def _raw_rate(count: int) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        connection = sqlite3.connect(Path(folder) / "raw.db", isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("CREATE TABLE frames (first INTEGER PRIMARY KEY, data BLOB)")
-        frame = b"x" * (200 * _FRAME)
-
-        def fill() -> None:
-            for first in range(0, count, _FRAME):
-                connection.execute("INSERT INTO frames VALUES (?, ?)", (first, frame))
-
-        seconds = seconds_of(fill)
-        connection.close()
-        return count / seconds
+def pure(flow: Flow) -> Flow:
+    """The flow, once all its routines are declared pure."""
+    for name in list(flow.routines):
+        flow.routines[name].set_pure()
+    return flow
 
 
-def _acknowledgements(count: int, threads: int) -> list[float]:
-    is_over = threading.Event()
-
-    def spin() -> None:
-        while not is_over.is_set():
-            sum(range(1000))
-
-    busy = [threading.Thread(target=spin, daemon=True) for _ in range(threads)]
-    with _opened() as store:
-        for thread in busy:
-            thread.start()
-        times = []
-        for position in range(2, count + 2):
-            before = time.perf_counter()
-            store.wait_until_safe(store.append("job", _record(position)))
-            times.append(time.perf_counter() - before)
-        is_over.set()
-        for thread in busy:
-            thread.join()
-    return times
-
-
-def _openings(effort: Effort) -> list[Row]:
-    rows = []
-    for jobs, records in ((1, effort.size(1_000_000)), (effort.size(100_000), 3)):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "jobs.db"
-            store = SqliteStore(path, Codec())
-            for job in range(jobs):
-                number = store.append(f"job-{job}", _STARTED)
-                for position in range(2, records + 1):
-                    number = store.append(f"job-{job}", _record(position))
-                store.wait_until_safe(number)
-            store.close()
-            size = path.stat().st_size / (jobs * records)
-            seconds = seconds_of(lambda path=path: _read_all(path))  # type: ignore[misc]  # bound at once
-        name = f"{jobs:,} jobs of {records:,} records"
-        rows.append(Row(work=f"opening and reading {name}", ours=Sample((seconds,), "s")))
-        rows.append(Row(work=f"file of {name}", ours=Sample((size,), "bytes/record")))
-    return rows
+def pipeline_rows(effort: Effort) -> list[Row]:
+    """Handler calls a second, all steps acknowledged, against the same flow in memory and what SQLite can write."""
+    count = effort.size(20_000)
+    flow, pure_flow = pipeline_flow(), pure(pipeline_flow())
+    calls = STAGES * count
+    records = watched(flow_rate, flow, count).records()
+    with Runtime() as in_memory:
+        rates = take_turns(
+            {
+                "durable": lambda: on_new_store(flow_rate, flow, count),
+                "pure": lambda: on_new_store(flow_rate, pure_flow, count),
+                "memory": lambda: flow_rate(in_memory, flow, count),
+                "frames": lambda: calls / frame_seconds(records),
+                "rows": lambda: calls / row_seconds(records),
+            },
+            effort.rounds,
+            "calls/s",
+        )
+    work = f"durable pipeline of {STAGES} stages, {count:,} messages"
+    ours, theirs = rates["durable"], rates["memory"]
+    frames, rows = rates["frames"], rates["rows"]
+    return [
+        Row(work=work, ours=ours, peer="in memory", theirs=theirs, is_limit=True, target=at_least(0.25, stretch=0.4)),
+        Row(work=work, ours=ours, peer="its records as raw frames", theirs=frames, is_limit=True, target=at_least(0.2)),
+        Row(work=work, ours=ours, peer="its records as raw rows, 500 a commit", theirs=rows, is_limit=True),
+        Row(work=f"{work}, declared pure", ours=rates["pure"], peer="in memory", theirs=theirs, is_limit=True),
+    ]
 
 
-def _read_all(path: Path) -> None:
-    store = SqliteStore(path, Codec())
-    for job in store.jobs():
-        store.records(job.id)
-    store.close()
+def cycle_rows(effort: Effort) -> list[Row]:
+    """Steps a second of one token, each on disk before the next begins, and how often the disk was waited for."""
+    laps = effort.size(2_000) // RING_SHARE
+    flow = ring_flow(laps)
+    connection = watched(token_rate, flow, laps)
+    records = connection.records()[: STAGES * laps]
+    rates = take_turns(
+        {
+            "durable": lambda: on_new_store(token_rate, flow, laps),
+            "rows": lambda: STAGES * laps / row_seconds(records, batch=1),
+        },
+        effort.rounds,
+        "calls/s",
+    )
+    work = f"durable ring of {STAGES} stages, one token, {STAGES * laps:,} steps"
+    flushes = Sample((len(connection.frames) / (STAGES * laps),), "flushes a step")
+    return [
+        Row(work=work, ours=rates["durable"], peer="a raw row a commit", theirs=rates["rows"], is_limit=True),
+        Row(work=work, ours=flushes, target=at_most(1.5)),
+    ]
+
+
+def token_rate(runtime: Runtime, flow: Flow, laps: int) -> float:
+    """Handler calls a second while one token goes round this flow, which is made for so many laps."""
+    return STAGES * laps / seconds_of(lambda: runtime.exec(flow, "stage0", {"x": 0}).wait())
+
+
+def one_by_one(runtime: Runtime, flow: Flow, count: int) -> float:
+    """Jobs a second, each waited for before the next is started."""
+
+    def run() -> None:
+        for _ in range(count):
+            job = runtime.exec(flow, "a", {"x": 0})
+            job.wait()
+            assert job.outputs == {"c.out": [{"x": 3}]}
+
+    return count / seconds_of(run)
+
+
+def many_at_once(runtime: Runtime, flow: Flow, count: int) -> float:
+    """Jobs a second, a hundred started before they are waited for."""
+
+    def run() -> None:
+        for _ in range(0, count, IN_FLIGHT):
+            jobs = runtime.exec_many(flow, [{"x": 0}] * IN_FLIGHT, entry_routine_id="a")
+            for job in jobs:
+                job.wait()
+                assert job.outputs == {"c.out": [{"x": 3}]}
+
+    return count / seconds_of(run)
+
+
+def jobs_rows(effort: Effort) -> list[Row]:
+    """Jobs of three routines a second, from their start to their end on disk."""
+    flow = small_flow()
+    few = effort.size(500)
+    many = effort.size(5_000) // IN_FLIGHT * IN_FLIGHT or IN_FLIGHT
+    with Runtime() as in_memory:
+        rates = take_turns(
+            {
+                "one by one": lambda: on_new_store(one_by_one, flow, few),
+                "one by one in memory": lambda: one_by_one(in_memory, flow, few),
+                "in flight": lambda: on_new_store(many_at_once, flow, many),
+                "in flight in memory": lambda: jobs_rate(in_memory, flow, many),
+            },
+            effort.rounds,
+            "jobs/s",
+        )
+    works = {"one by one": "one after the other", "in flight": f"{IN_FLIGHT} in flight"}
+    return [
+        Row(
+            work=f"durable jobs of 3 routines, {text}",
+            ours=rates[name],
+            peer="in memory",
+            theirs=rates[f"{name} in memory"],
+            is_limit=True,
+        )
+        for name, text in works.items()
+    ]
+
+
+def measure(effort: Effort) -> list[Row]:
+    """Pipeline, cycle and small jobs."""
+    return [*pipeline_rows(effort), *cycle_rows(effort), *jobs_rows(effort)]

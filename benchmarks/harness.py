@@ -4,7 +4,7 @@ import gc
 import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ __all__ = [
     "at_most",
     "be_quiet",
     "cpu_seconds_of",
+    "percentile",
     "seconds_of",
     "take_turns",
 ]
@@ -24,14 +25,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How often each figure is taken, and the share of the full size that works have."""
+    """How often each figure is taken, the share of the full size that works have, and whether the largest are taken."""
 
     rounds: int = 7
     scale: float = 1.0
+    is_full: bool = False
 
     def size(self, full: int) -> int:
         """`full` messages, jobs or actors at this effort; at least 10."""
         return max(10, round(full * self.scale))
+
+    def sizes(self, *usual: int, largest: int) -> list[int]:
+        """Sizes to compare growth over, smallest first, each once; the largest only in a full run."""
+        return sorted({self.size(size) for size in ((*usual, largest) if self.is_full else usual)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table: a work, FlowForge's figure, what it is held against, and the target if it has one."""
+    """One line of the table: a work, FlowForge's figure, what it is held against, and the target if it has one.
+
+    A limit is what no library can be better than, for it does the bare work only; other peers could be chosen instead.
+    """
 
     work: str
     ours: Sample
     peer: str = ""
     theirs: Sample | None = None
     target: Target | None = None
+    is_limit: bool = False
 
     @property
     def ratio(self) -> Sample | None:
@@ -132,6 +142,12 @@ def take_turns(
         for name, contender in contenders.items():
             figures[name].append(_undisturbed(contender))
     return {name: Sample(tuple(values), unit) for name, values in figures.items()}
+
+
+def percentile(seconds: Sequence[float], percent: int) -> Sample:
+    """In milliseconds, how long the so-many-th hundredth took, of times in any order."""
+    times = sorted(seconds)
+    return Sample((times[min(len(times) - 1, len(times) * percent // 100)] * 1e3,), "ms")
 
 
 def seconds_of(work: Callable[[], object]) -> float:

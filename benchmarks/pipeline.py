@@ -12,7 +12,7 @@ from flowforge.flow import Flow
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
-__all__ = ["STAGES", "Collect", "Source", "Stage", "flow_rate", "measure", "pipeline_flow"]
+__all__ = ["STAGES", "Collect", "Source", "Stage", "flow_rate", "measure", "pipeline_flow", "source_to"]
 
 STAGES = 5
 BATCH = 100
@@ -132,16 +132,20 @@ class RingActor(pykka.ThreadingActor):
             self.is_done.set()
 
 
-def pipeline_flow() -> Flow:
-    """A source, four stages that pass on, one that counts."""
+def source_to(*routines: Routine) -> Flow:
+    """A source, and these routines in a row."""
     flow = Flow("pipeline")
     previous = flow.add_routine(Source(), "source")
-    for number in range(1, STAGES):
-        following = flow.add_routine(Stage(), f"stage{number}")
+    for number, routine in enumerate(routines, start=1):
+        following = flow.add_routine(routine, "collect" if number == len(routines) else f"stage{number}")
         flow.connect(previous, "out", following, "input")
         previous = following
-    flow.connect(previous, "out", flow.add_routine(Collect(), "collect"), "input")
     return flow
+
+
+def pipeline_flow() -> Flow:
+    """A source, four stages that pass on, one that counts."""
+    return source_to(*(Stage() for _ in range(1, STAGES)), Collect())
 
 
 def flow_rate(runtime: Runtime, flow: Flow, count: int) -> float:

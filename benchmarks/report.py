@@ -3,35 +3,44 @@
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Row
 
-__all__ = ["circumstances", "table", "write_json"]
+__all__ = ["circumstances", "markdown", "table", "write_json"]
 
-HEADINGS = ("work", "FlowForge", "held against", "ratio", "target", "met")
+HEADINGS = ("work", "FlowForge", "limit", "peer", "ratio", "target", "met")
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def table(rows: Sequence[Row]) -> str:
     """All rows under one heading, in columns."""
-    cells = [HEADINGS, *(_cells(row) for row in rows)]
+    cells = [HEADINGS, *_lines(rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 
 
+def markdown(rows: Sequence[Row], around: Mapping[str, Any]) -> str:
+    """The same table for a page, and below it what is to be known about it."""
+    lines = [HEADINGS, tuple("---" for _ in HEADINGS), *_lines(rows)]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n\n{'; '.join(f'{key}: {value}' for key, value in around.items())}."
+
+
 def circumstances() -> dict[str, Any]:
     """Machine, load, Python and commit, which is marked if files differ from it."""
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {_processor()}",
-        "load": os.getloadavg(),
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "python": f"{platform.python_implementation()} {sys.version.split()[0]}",
+        "sqlite": sqlite3.sqlite_version,
         "commit": _git("describe", "--always", "--dirty"),
     }
 
@@ -42,11 +51,26 @@ def write_json(path: Path, rows: Sequence[Row], around: dict[str, Any]) -> None:
     path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
+def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    """The cells of each row; what is as in the row above is not said again."""
+    above = ("", "")
+    for row in rows:
+        work, ours, *rest = _cells(row)
+        yield ("", "", *rest) if (work, ours) == above else (work, ours, *rest)
+        above = work, ours
+
+
 def _cells(row: Row) -> tuple[str, ...]:
-    ratio = "" if row.ratio is None else str(row.ratio)
     against = row.peer if row.theirs is None else f"{row.peer}: {row.theirs}"
-    target = "" if row.target is None else str(row.target)
-    return row.work, str(row.ours), against, ratio, target, {True: "met", False: "NOT MET", None: ""}[row.is_met]
+    return (
+        row.work,
+        str(row.ours),
+        against if row.is_limit else "",
+        "" if row.is_limit else against,
+        "" if row.ratio is None else str(row.ratio),
+        "" if row.target is None else str(row.target),
+        {True: "met", False: "NOT MET", None: ""}[row.is_met],
+    )
 
 
 def _processor() -> str:
