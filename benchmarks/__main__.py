@@ -13,31 +13,39 @@ from benchmarks import (
     cycle,
     durable,
     endurance,
+    fan,
     growth,
+    growth_of_messages,
     idle,
     jobs,
+    merging,
     pipeline,
     recovery,
     simulated,
     start_up,
 )
 from benchmarks.harness import Effort, Row, be_quiet
-from benchmarks.report import circumstances, table, write_json
+from benchmarks.report import circumstances, show, write_json
 
 WORKS: dict[str, Callable[[Effort], list[Row]]] = {
     "pipeline": pipeline.measure,
+    "fan": fan.measure,
+    "merging": merging.measure,
     "concurrency": concurrency.measure,
     "jobs": jobs.measure,
-    "growth": growth.measure,
-    "idle": idle.measure,
-    "simulated": simulated.measure,
-    "start_up": start_up.measure,
     "cycle": cycle.measure,
+    "growth": growth.measure,
+    "growth_of_messages": growth_of_messages.measure,
     "durable": durable.measure,
     "acknowledged": acknowledged.measure,
     "recovery": recovery.measure,
     "endurance": endurance.measure,
+    "idle": idle.measure,
+    "simulated": simulated.measure,
+    "start_up": start_up.measure,
 }
+
+SMALL = Effort(rounds=2, scale=0.02)
 
 
 def arguments() -> argparse.Namespace:
@@ -45,7 +53,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"works, all by default: {', '.join(WORKS)}")
     parser.add_argument("--rounds", type=int, default=7, help="how often each figure is taken (default: 7)")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the full size, 0.1 for a quick look")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the usual size, 0.1 for a quick look")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--small", action="store_true", help="only see that each work runs; in a minute or two")
+    sizes.add_argument("--full", action="store_true", help="the largest sizes as well; for hours")
+    parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file as well")
     given = parser.parse_args()
     for name in given.names:
@@ -69,12 +81,10 @@ def main() -> None:
     """Measure what was asked for."""
     given = arguments()
     around = circumstances()
-    rows = measure_apart(given.names or list(WORKS), Effort(given.rounds, given.scale))
-    around["load_after"] = circumstances()["load"]
-    print(table(rows))
-    print()
-    for key, value in around.items():
-        print(f"{key}: {value}")
+    effort = SMALL if given.small else Effort(given.rounds, given.scale, is_full=given.full)
+    rows = measure_apart(given.names or list(WORKS), effort)
+    around["load after"] = circumstances()["load"]
+    show(rows, around, as_markdown=given.markdown)
     if given.json is not None:
         write_json(given.json, rows, around)
 

@@ -4,7 +4,7 @@ In processor time, since what is compared runs minutes apart.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -16,10 +16,14 @@ from flowforge.job_state import JobState
 from flowforge.options import RuntimeOptions
 from flowforge.runtime import Runtime
 
-__all__ = ["measure"]
+__all__ = ["NOISE", "chain", "growth", "measure"]
 
-JOBS = (1_000, 10_000, 100_000)
-ROUTINES = (100, 1_000, 10_000)
+JOBS = (1, 100, 10_000)
+MOST_JOBS = 100_000
+ROUTINES = (10, 100, 1_000)
+MOST_ROUTINES = 10_000
+AT_LEAST = 1_000
+"""Small numbers of them are run again and again until they come to that, for a figure that can be told from noise."""
 IN_FLIGHT = 100
 ROUNDS = 3
 NOISE = 1.25
@@ -27,11 +31,12 @@ NOISE = 1.25
 
 
 def jobs_cost(count: int) -> float:
-    """Microseconds of processor time a job of three routines, of which a hundred are in flight."""
+    """Microseconds of processor time a job of three routines, of which at most a hundred are in flight."""
     flow = small_flow()
+    runs = max(1, AT_LEAST // count)
     with Runtime(options=RuntimeOptions(max_finished_jobs=IN_FLIGHT)) as runtime:
 
-        def run() -> None:
+        def run_once() -> None:
             jobs: deque[JobState] = deque()
             for _ in range(count):
                 jobs.append(runtime.exec(flow, "a", {"x": 0}))
@@ -40,7 +45,11 @@ def jobs_cost(count: int) -> float:
             for job in jobs:
                 job.wait()
 
-        return cpu_seconds_of(run) / count * 1e6
+        def run() -> None:
+            for _ in range(runs):
+                run_once()
+
+        return cpu_seconds_of(run) / (runs * count) * 1e6
 
 
 def chain(count: int) -> Flow:
@@ -54,8 +63,7 @@ def chain(count: int) -> Flow:
 
 def routines_cost(count: int) -> float:
     """Microseconds of processor time a routine: to be added, connected, checked, started, and called once."""
-    # Small flows are run again and again, for a figure that can be told from noise.
-    flows = max(1, ROUTINES[1] // count)
+    flows = max(1, AT_LEAST // count)
     with Runtime() as runtime:
 
         def run() -> None:
@@ -69,16 +77,17 @@ def routines_cost(count: int) -> float:
         return cpu_seconds_of(run) / (flows * count) * 1e6
 
 
-def growth(noun: str, cost: Callable[[int], float], sizes: tuple[int, ...], effort: Effort) -> list[Row]:
+def growth(
+    noun: str, cost: Callable[[int], float], sizes: Sequence[int], effort: Effort, *, label: str = "of {:,}"
+) -> list[Row]:
     """A row for each size after the first, which all are held against; taken in turn within each round."""
-    scaled = [effort.size(size) for size in sizes]
-    cost(scaled[0])
-    contenders = {f"{size:,} of them": partial(cost, size) for size in scaled}
+    cost(sizes[0])
+    contenders = {label.format(size): partial(cost, size) for size in sizes}
     samples = take_turns(contenders, min(ROUNDS, effort.rounds), "us", warms_up=False)
     base, *larger = samples
     return [
         Row(
-            work=f"cost per {noun}, {size}",
+            work=f"cost of a {noun}, {size}",
             ours=samples[size],
             peer=base,
             theirs=samples[base],
@@ -90,4 +99,5 @@ def growth(noun: str, cost: Callable[[int], float], sizes: tuple[int, ...], effo
 
 def measure(effort: Effort) -> list[Row]:
     """Cost per job and per routine, where a ratio of 1 is linear growth."""
-    return [*growth("job", jobs_cost, JOBS, effort), *growth("routine", routines_cost, ROUTINES, effort)]
+    jobs, routines = effort.sizes(*JOBS, largest=MOST_JOBS), effort.sizes(*ROUTINES, largest=MOST_ROUTINES)
+    return [*growth("job", jobs_cost, jobs, effort), *growth("routine", routines_cost, routines, effort)]

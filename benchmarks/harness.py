@@ -37,7 +37,7 @@ class Effort:
 
     def sizes(self, *usual: int, largest: int) -> list[int]:
         """Sizes to compare growth over, smallest first, each once; the largest only in a full run."""
-        return sorted({self.size(size) for size in ((*usual, largest) if self.is_full else usual)})
+        return sorted({min(size, self.size(size)) for size in ((*usual, largest) if self.is_full else usual)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,29 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound on the median of a row's ratio, or of its figure if it has no ratio."""
+    """What the median of a row's ratio, or of its figure if it has no ratio, is to reach, and what it may reach for."""
 
-    bound: float
+    bound: float | None
     is_lower: bool
     stretch: float | None = None
 
-    def is_met_by(self, median: float) -> bool:
-        """Whether a median is on the right side of the bound, or on it."""
-        return median >= self.bound if self.is_lower else median <= self.bound
+    def verdict(self, median: float) -> str:
+        """What is reached; to be on a bound is to have met it."""
+        if self.stretch is not None and self._meets(median, self.stretch):
+            return "stretch met"
+        if self.bound is None:
+            return "stretch not met"
+        return "met" if self._meets(median, self.bound) else "NOT MET"
+
+    def _meets(self, median: float, bound: float) -> bool:
+        return median >= bound if self.is_lower else median <= bound
 
     def __str__(self) -> str:
-        stretch = "" if self.stretch is None else f" (stretch {_shown(self.stretch)})"
-        return f"{'at least' if self.is_lower else 'at most'} {_shown(self.bound)}{stretch}"
+        side = "at least" if self.is_lower else "at most"
+        stretch = "" if self.stretch is None else f"stretch {_shown(self.stretch)}"
+        if self.bound is None:
+            return f"stretch: {side} {_shown(self.stretch or 0)}"
+        return f"{side} {_shown(self.bound)}" + (f" ({stretch})" if stretch else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +116,9 @@ class Row:
         return self.ratio or self.ours
 
     @property
-    def is_met(self) -> bool | None:
-        """Whether the median meets the target; None if there is none."""
-        return None if self.target is None else self.target.is_met_by(self.judged.median)
+    def verdict(self) -> str:
+        """Whether the median meets the target; empty if there is none."""
+        return "" if self.target is None else self.target.verdict(self.judged.median)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, medians included."""
@@ -117,16 +127,16 @@ class Row:
             **asdict(self),
             "median": self.ours.median,
             "ratio": None if ratio is None else {"median": ratio.median, "values": ratio.values},
-            "is_met": self.is_met,
+            "verdict": self.verdict,
         }
 
 
-def at_least(bound: float, stretch: float | None = None) -> Target:
+def at_least(bound: float | None = None, stretch: float | None = None) -> Target:
     """The target of a figure that should be high."""
     return Target(bound, is_lower=True, stretch=stretch)
 
 
-def at_most(bound: float, stretch: float | None = None) -> Target:
+def at_most(bound: float | None = None, stretch: float | None = None) -> Target:
     """The target of a figure that should be low."""
     return Target(bound, is_lower=False, stretch=stretch)
 

@@ -7,12 +7,27 @@ from typing import Any
 
 import pykka
 
+from benchmarks.asyncio_queues import pipeline_seconds
 from benchmarks.harness import Effort, Row, at_least, seconds_of, take_turns
 from flowforge.flow import Flow
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
-__all__ = ["STAGES", "Collect", "Source", "Stage", "flow_rate", "measure", "pipeline_flow", "source_to"]
+__all__ = [
+    "BATCH",
+    "RING_SHARE",
+    "STAGES",
+    "Collect",
+    "CollectActor",
+    "Source",
+    "Stage",
+    "StageActor",
+    "flow_rate",
+    "measure",
+    "pipeline_flow",
+    "ring_flow",
+    "source_to",
+]
 
 STAGES = 5
 BATCH = 100
@@ -255,6 +270,7 @@ def measure(effort: Effort) -> list[Row]:
             {
                 "flowforge": lambda: flow_rate(runtime, flow, count),
                 "pykka": lambda: pykka_rate(count),
+                "asyncio": lambda: STAGES * count / pipeline_seconds(count, STAGES),
                 "deque": lambda: deque_rate(count),
             },
             effort.rounds,
@@ -270,6 +286,7 @@ def measure(effort: Effort) -> list[Row]:
     ours = many["flowforge"]
     return [
         Row(work=work, ours=ours, peer="pykka tell", theirs=many["pykka"], target=at_least(1.5, stretch=2)),
-        Row(work=work, ours=ours, peer="bare deque (stretch)", theirs=many["deque"], target=at_least(0.3)),
+        Row(work=work, ours=ours, peer="asyncio queues", theirs=many["asyncio"]),
+        Row(work=work, ours=ours, peer="bare deque", theirs=many["deque"], target=at_least(stretch=0.3), is_limit=True),
         Row(work=ring, ours=one["flowforge"], peer="pykka tell", theirs=one["pykka"], target=at_least(1.5, stretch=2)),
     ]

@@ -41,12 +41,12 @@ def new_connection(folder: str) -> sqlite3.Connection:
     return connection
 
 
-def frame_seconds(records: Sequence[bytes]) -> float:
-    """Seconds to write these records, five hundred a frame, one statement and one commit a frame."""
+def frame_seconds(records: Sequence[bytes], *, batch: int = BATCH) -> float:
+    """Seconds to write these records, so many in a frame, with one statement and one commit for each."""
 
     def fill(connection: sqlite3.Connection) -> None:
-        for first in range(0, len(records), BATCH):
-            frame = b"".join(records[first : first + BATCH])
+        for first in range(0, len(records), batch):
+            frame = b"".join(records[first : first + batch])
             connection.execute("INSERT INTO log VALUES (?, ?)", (first, frame))
 
     return _seconds(fill)

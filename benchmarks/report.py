@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.harness import Row
 
-__all__ = ["circumstances", "markdown", "table", "write_json"]
+__all__ = ["circumstances", "show", "write_json"]
 
 HEADINGS = ("work", "FlowForge", "limit", "peer", "ratio", "target", "met")
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,16 @@ def markdown(rows: Sequence[Row], around: Mapping[str, Any]) -> str:
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *_lines(rows)]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n\n{'; '.join(f'{key}: {value}' for key, value in around.items())}."
+
+
+def show(rows: Sequence[Row], around: Mapping[str, Any], *, as_markdown: bool) -> None:
+    """Print the table, and what is to be known about it."""
+    if as_markdown:
+        print(markdown(rows, around))
+        return
+    print(table(rows), end="\n\n")
+    for key, value in around.items():
+        print(f"{key}: {value}")
 
 
 def circumstances() -> dict[str, Any]:
@@ -69,7 +79,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         "" if row.is_limit else against,
         "" if row.ratio is None else str(row.ratio),
         "" if row.target is None else str(row.target),
-        {True: "met", False: "NOT MET", None: ""}[row.is_met],
+        row.verdict,
     )
 
 
