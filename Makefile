@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := build/peers-venv
 
-.PHONY: demo demo-crash test check lint types soak bench docs format clean
+.PHONY: demo demo-crash test check lint types soak bench bench-peers docs format clean
 
 demo: $(READY)
 	mkdir -p build
@@ -34,7 +35,10 @@ soak: $(READY)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout=3600 property_tests
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(OPTIONS)
+
+bench-peers: $(PEERS)/.ready
+	$(PEERS)/bin/python -m benchmarks.peers $(OPTIONS)
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
@@ -46,6 +50,14 @@ format: $(READY)
 
 clean:
 	rm -rf .venv build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache .pytest_cache
+
+# A peer that cannot be installed is left out, and the table says so.
+$(PEERS)/.ready: benchmarks/peers/requirements.txt pyproject.toml setup.cfg
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --editable .
+	$(PEERS)/bin/python -m pip install --quiet --requirement $< || \
+		while read -r peer; do $(PEERS)/bin/python -m pip install --quiet "$$peer" || true; done < $<
+	touch $@
 
 $(READY): pyproject.toml setup.cfg
 	$(PYTHON) -m venv .venv
