@@ -1,0 +1,148 @@
+"""What a step and a job cost in calls and in memory that they leave behind, which no busy machine can blur.
+
+The numbers are those of this code, and are to be changed with it. They are the same in every run, and hardly differ
+between versions of Python.
+"""
+
+import gc
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from actors.dispatcher import Group, TurnLimits
+from actors.testing.stepped_dispatcher import SteppedDispatcher
+from benchmarks.jobs import small_flow
+from benchmarks.pipeline import STAGES, pipeline_flow
+from flowforge.flow import Flow
+from flowforge.runtime import Runtime
+from flowforge.stores.codec import Codec
+from flowforge.stores.memory import MemoryStore
+
+Look = Callable[[Callable[[], object]], int]
+
+FEW, MANY = 100, 300
+"""Two sizes of a work: what the larger costs more is the cost of its units, without that of start and end."""
+MARGIN = 0.05
+REMEDY = (
+    "It was {before:g} and is {now:g}, {change:+.1%}. `python -m benchmarks.profile_pipeline` shows what is called. "
+    "If it has become cheaper, or is worth what it costs, write the new number into {table} of this file."
+)
+
+
+class Unit(NamedTuple):
+    """What is counted, and in which work."""
+
+    work: str
+    is_durable: bool
+
+
+CALLS = {
+    Unit("step", is_durable=False): 84.0,
+    Unit("step", is_durable=True): 125.0,
+    Unit("job", is_durable=False): 1525,
+    Unit("job", is_durable=True): 1875,
+}
+"""Calls of Python functions and of functions in C."""
+BLOCKS = {
+    Unit("step", is_durable=False): 11.7,
+    Unit("step", is_durable=True): 13.7,
+    Unit("job", is_durable=False): 171,
+    Unit("job", is_durable=True): 182,
+}
+"""Blocks of memory that are still held afterwards, by the history that a job remembers and by the log."""
+
+
+class Flusher:
+    """Makes safe what waits in its store, in turns of its own."""
+
+    def __init__(self, dispatcher: SteppedDispatcher) -> None:
+        self.group = Group("log")
+        self.store = MemoryStore(Codec(), lambda: dispatcher.submit(self))
+
+    def run_turn(self, limits: TurnLimits) -> None:
+        self.store.flush()
+
+
+@contextmanager
+def new_runtime(flow: Flow, *, is_durable: bool) -> Iterator[Runtime]:
+    # The turns that a pool gives, but for its clock.
+    dispatcher = SteppedDispatcher(limits=TurnLimits(max_seconds=math.inf))
+    options: dict[str, Any] = {"store": Flusher(dispatcher).store, "flows": [flow]} if is_durable else {}
+    with Runtime(dispatcher=dispatcher, **options) as runtime:
+        yield runtime
+
+
+def cost_of_steps(look: Look, count: int, *, is_durable: bool) -> int:
+    flow = pipeline_flow()
+    with new_runtime(flow, is_durable=is_durable) as runtime:
+        return look(lambda: runtime.exec(flow, "source", {"count": count}).wait())
+
+
+def cost_of_jobs(look: Look, count: int, *, is_durable: bool) -> int:
+    flow = small_flow()
+    with new_runtime(flow, is_durable=is_durable) as runtime:
+        return look(lambda: [runtime.exec(flow, "a", {"x": 0}).wait() for _ in range(count)])
+
+
+WORKS = {"step": (cost_of_steps, STAGES), "job": (cost_of_jobs, 1)}
+"""Each with how many of its units there are for one of its count."""
+
+
+def cost(unit: Unit, look: Look) -> float:
+    work, units = WORKS[unit.work]
+    # What is made once, such as caches, is made before anything is counted.
+    work(look, FEW, is_durable=unit.is_durable)
+    few, many = (work(look, count, is_durable=unit.is_durable) for count in (FEW, MANY))
+    return (many - few) / (units * (MANY - FEW))
+
+
+def calls(work: Callable[[], object]) -> int:
+    made = 0
+
+    def note(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal made
+        made += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return made
+
+
+def kept_blocks(work: Callable[[], object]) -> int:
+    gc.collect()
+    before = sys.getallocatedblocks()
+    result = work()
+    gc.collect()
+    del result
+    return sys.getallocatedblocks() - before
+
+
+def check(table: str, before: float, now: float) -> None:
+    change = now / before - 1
+
+    assert abs(change) <= MARGIN, REMEDY.format(before=before, now=now, change=change, table=table)
+
+
+@pytest.mark.parametrize("unit", CALLS, ids=str)
+def test_a_step_makes_as_many_calls_as_are_noted(unit: Unit) -> None:
+    check("CALLS", CALLS[unit], cost(unit, calls))
+
+
+@pytest.mark.parametrize("unit", BLOCKS, ids=str)
+def test_a_step_leaves_as_much_behind_as_is_noted(unit: Unit) -> None:
+    check("BLOCKS", BLOCKS[unit], cost(unit, kept_blocks))
+
+
+@pytest.mark.parametrize(("now", "change"), [(106, r"\+6\.0%"), (94, r"-6\.0%")])
+def test_a_cost_that_has_changed_is_told_with_what_to_do(now: float, change: str) -> None:
+    with pytest.raises(AssertionError, match=rf"It was 100 and is {now}, {change}\. .* into CALLS of this file"):
+        check("CALLS", 100, now)
