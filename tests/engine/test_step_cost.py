@@ -7,29 +7,26 @@ between versions of Python.
 import gc
 import math
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from actors.dispatcher import Group, TurnLimits
-from actors.testing.stepped_dispatcher import SteppedDispatcher
+from actors.dispatcher import TurnLimits
 from benchmarks.jobs import small_flow
 from benchmarks.pipeline import STAGES, pipeline_flow
-from flowforge.flow import Flow
-from flowforge.runtime import Runtime
-from flowforge.stores.codec import Codec
-from flowforge.stores.memory import MemoryStore
+from benchmarks.stepped import stepped_runtime
 
 Look = Callable[[Callable[[], object]], int]
 
 FEW, MANY = 100, 300
 """Two sizes of a work: what the larger costs more is the cost of its units, without that of start and end."""
 MARGIN = 0.05
+LIMITS = TurnLimits(max_seconds=math.inf)
+"""Those of a pool, but for its clock."""
 REMEDY = (
-    "It was {before:g} and is {now:g}, {change:+.1%}. `python -m benchmarks.profile_pipeline` shows what is called. "
+    "It was {before:g} and is {now:g}, {change:+.1%}. `python -m benchmarks.profile_pipeline` shows where it goes. "
     "If it has become cheaper, or is worth what it costs, write the new number into {table} of this file."
 )
 
@@ -57,35 +54,15 @@ BLOCKS = {
 """Blocks of memory that are still held afterwards, by the history that a job remembers and by the log."""
 
 
-class Flusher:
-    """Makes safe what waits in its store, in turns of its own."""
-
-    def __init__(self, dispatcher: SteppedDispatcher) -> None:
-        self.group = Group("log")
-        self.store = MemoryStore(Codec(), lambda: dispatcher.submit(self))
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.store.flush()
-
-
-@contextmanager
-def new_runtime(flow: Flow, *, is_durable: bool) -> Iterator[Runtime]:
-    # The turns that a pool gives, but for its clock.
-    dispatcher = SteppedDispatcher(limits=TurnLimits(max_seconds=math.inf))
-    options: dict[str, Any] = {"store": Flusher(dispatcher).store, "flows": [flow]} if is_durable else {}
-    with Runtime(dispatcher=dispatcher, **options) as runtime:
-        yield runtime
-
-
 def cost_of_steps(look: Look, count: int, *, is_durable: bool) -> int:
     flow = pipeline_flow()
-    with new_runtime(flow, is_durable=is_durable) as runtime:
+    with stepped_runtime(flow, LIMITS, is_durable=is_durable) as runtime:
         return look(lambda: runtime.exec(flow, "source", {"count": count}).wait())
 
 
 def cost_of_jobs(look: Look, count: int, *, is_durable: bool) -> int:
     flow = small_flow()
-    with new_runtime(flow, is_durable=is_durable) as runtime:
+    with stepped_runtime(flow, LIMITS, is_durable=is_durable) as runtime:
         return look(lambda: [runtime.exec(flow, "a", {"x": 0}).wait() for _ in range(count)])
 
 
