@@ -1,7 +1,6 @@
 """What a step and a job cost in calls and in memory that they leave behind, which no busy machine can blur.
 
-The numbers are those of this code, and are to be changed with it. They are the same in every run, and hardly differ
-between versions of Python.
+The numbers are those of this code, and are to be changed with it. They are the same in every run.
 """
 
 import gc
@@ -22,7 +21,8 @@ Look = Callable[[Callable[[], object]], int]
 
 FEW, MANY = 100, 300
 """Two sizes of a work: what the larger costs more is the cost of its units, without that of start and end."""
-MARGIN = 0.05
+MARGIN = 0.05 if sys.version_info[:2] == (3, 11) else 0.1
+"""The numbers are those of Python 3.11; of later versions some differ by a few percent."""
 LIMITS = TurnLimits(max_seconds=math.inf)
 """Those of a pool, but for its clock."""
 REMEDY = (
@@ -39,17 +39,17 @@ class Unit(NamedTuple):
 
 
 CALLS = {
-    Unit("step", is_durable=False): 84.0,
-    Unit("step", is_durable=True): 125.0,
-    Unit("job", is_durable=False): 1525,
-    Unit("job", is_durable=True): 1875,
+    Unit("step", is_durable=False): 83.0,
+    Unit("step", is_durable=True): 125.1,
+    Unit("job", is_durable=False): 1534,
+    Unit("job", is_durable=True): 1908,
 }
 """Calls of Python functions and of functions in C."""
 BLOCKS = {
     Unit("step", is_durable=False): 11.7,
     Unit("step", is_durable=True): 13.7,
-    Unit("job", is_durable=False): 171,
-    Unit("job", is_durable=True): 182,
+    Unit("job", is_durable=False): 180,
+    Unit("job", is_durable=True): 191,
 }
 """Blocks of memory that are still held afterwards, by the history that a job remembers and by the log."""
 
@@ -119,7 +119,7 @@ def test_a_step_leaves_as_much_behind_as_is_noted(unit: Unit) -> None:
     check("BLOCKS", BLOCKS[unit], cost(unit, kept_blocks))
 
 
-@pytest.mark.parametrize(("now", "change"), [(106, r"\+6\.0%"), (94, r"-6\.0%")])
+@pytest.mark.parametrize(("now", "change"), [(111, r"\+11\.0%"), (89, r"-11\.0%")])
 def test_a_cost_that_has_changed_is_told_with_what_to_do(now: float, change: str) -> None:
     with pytest.raises(AssertionError, match=rf"It was 100 and is {now}, {change}\. .* into CALLS of this file"):
         check("CALLS", 100, now)
