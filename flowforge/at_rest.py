@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flowforge._engine.control import write_shared
+from flowforge._engine.control import new_message, write_shared
 from flowforge.job_status import JobStatus
-from flowforge.records import Record, SharedChange, SharedWritten
+from flowforge.records import Delivery, MessagePosted, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge.job_state import JobState
+    from flowforge.records import Destination
     from flowforge.stores.store import Store
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "check_outcome",
     "commit_shared",
     "last_number",
+    "post_at_rest",
     "wait_until_safe",
 ]
 
@@ -32,6 +34,18 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
         job_state.last_number = job_state.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
+
+
+def post_at_rest(job_state: JobState, to: Destination, payload: dict[str, Any], key: str | None) -> None:
+    """Put a message into a slot of a resting job, for its resume, once for each key; with its `control_lock` held."""
+    data = job_state.data
+    if key is not None:
+        if key in data.keys:
+            return
+        data.keys.add(key)
+    message = new_message(data, payload, job_state.clock.now(), key)
+    append_at_rest(job_state, MessagePosted, delivery=Delivery(to, message))
+    data.pending.setdefault((to.routine, to.slot), []).append(message)
 
 
 def check_is_kept(job_state: JobState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from flowforge.job_status import FINISHED, JobStatus
 from flowforge.stores.store import FoldingStore, History, KnownJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.clock import Clock
     from flowforge._engine.job import Job
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Store
 
-__all__ = ["DurableJobs", "bases_for", "how_to_resume", "let_end"]
+    Take = Callable[[Iterable[tuple[JobState, FlowGraph, bool]]], None]
+
+__all__ = ["DurableJobs", "bases_for", "checked_flow", "how_to_resume", "let_end", "logged_and_left"]
 
 
 class DurableJobs:
@@ -46,38 +49,30 @@ class DurableJobs:
         self.left: dict[str, KnownJob] = {}
         """The unfinished jobs whose flows are not known, or have changed so that they do not fit, by id."""
 
-    def open(self, flows: Iterable[FlowGraph], take: Callable[[JobState, FlowGraph, bool], None]) -> None:
-        """Recover the unfinished jobs of these flows and of the registry's.
-
-        `take` gets each with its flow, and whether it is to go on at once.
-        """
+    def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
+        """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""
         if isinstance(self._store, FoldingStore):
             self._store.fold_with(self._bases.fold)
         self.left = {job.id: job for job in self._store.jobs() if JobStatus(job.status) not in FINISHED}
-        given = list(flows)
-        for flow in given:
-            self.register(flow, take)
-        for name in self._registry.list():
-            if name not in self._flows:
-                self.register(self._registry.get(name), take)
+        given = {checked_flow(flow).flow_id: flow for flow in flows}
+        known = {name: self._registry.get(name) for name in self._registry.list() if name not in given}
+        self.register(given | known, take)
 
-    def register(self, flow: FlowGraph, take: Callable[[JobState, FlowGraph, bool], None]) -> None:
-        """Know a flow from now on, and recover its jobs that were left; a job that does not fit is left, and logged.
+    def register(self, flows: Mapping[str, FlowGraph], take: Take) -> None:
+        """Know flows from now on, and recover their jobs that were left; a job that does not fit stays left.
 
-        RuntimeOptionError for what is no flow.
+        `take` gets each job with its flow, and whether it is to go on at once.
         """
-        if not isinstance(flow, FlowGraph):
-            raise RuntimeOptionError("flow", flow, "Give a Flow.")
-        self._flows[flow.flow_id] = flow
-        for job in [job for job in self.left.values() if job.flow == flow.flow_id]:
-            try:
+        self._flows |= flows
+        take(self._found(flows))
+
+    def _found(self, flows: Mapping[str, FlowGraph]) -> Iterator[tuple[JobState, FlowGraph, bool]]:
+        for job in [job for job in self.left.values() if job.flow in flows]:
+            with logged_and_left(job):
                 state, goes_on = self._recovered(job.id)
-                take(state, flow, goes_on)
-            except FlowForgeError:
-                # One job that does not fit must not keep the others from going on.
-                logger.exception("The job %r was left as it is, for it cannot go on.", job.id, extra=about(job.id))
-            else:
-                self.left.pop(job.id, None)
+                if not goes_on:
+                    self.left.pop(job.id)
+                yield state, flows[job.flow], goes_on
 
     def flow(self, flow_id: str) -> FlowGraph | None:
         """The flow of that id, if it is known."""
@@ -110,6 +105,23 @@ class DurableJobs:
         state = JobState(data, view, self._codec)
         state.clock, state.log = self._clock, self._store
         return state, goes_on
+
+
+def checked_flow(flow: object) -> FlowGraph:
+    """`flow` if it is one; else RuntimeOptionError."""
+    if not isinstance(flow, FlowGraph):
+        raise RuntimeOptionError("flow", flow, "Give a Flow.")
+    return flow
+
+
+@contextmanager
+def logged_and_left(job: JobState | KnownJob) -> Iterator[None]:
+    """One job that cannot go on must not keep the others from it."""
+    job_id = job.job_id if isinstance(job, JobState) else job.id
+    try:
+        yield
+    except FlowForgeError:
+        logger.exception("The job %r was left as it is, for it cannot go on.", job_id, extra=about(job_id))
 
 
 def bases_for(codec: Codec, options: RuntimeOptions) -> Bases:

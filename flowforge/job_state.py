@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flowforge._engine.host import JobHost
     from flowforge._engine.job import Job
     from flowforge.execution_tracker import ExecutionTracker
+    from flowforge.job_starts import Starting
     from flowforge.output_handler import OutputHandler
     from flowforge.stores.store import Log
 
@@ -62,8 +63,8 @@ class JobState:
         self.last_number = 0
         self.host: JobHost | None = None
         """Its runtime, if that found it in its store; the engine's."""
-        self.starting: tuple[Job, threading.Event] | None = None
-        """The run of a job that a step started, and what is set when that has begun, or will not; the engine's."""
+        self.starting: Starting | None = None
+        """What steps have asked for and not committed yet; the engine's."""
         self._idle_lock = threading.RLock()
         self.output_handler: OutputHandler | None = None
         """What handles the outputs of `send_output`; given by `set_output_handler`."""
@@ -371,10 +372,11 @@ class JobState:
     def _has_begun(self, timeout: float | None) -> bool:
         """Wait until a job that a step starts has begun, or will not."""
         starting = self.starting
-        return starting is None or starting[0].dispatcher.wait_for(starting[1], timeout)
+        return starting is None or starting.job.dispatcher.wait_for(starting.settled, timeout)
 
     def _check_known(self, routine_id: str) -> None:
-        known = dict.fromkeys(routine for routine, _ in self.view.trees)
+        made = () if self.data.fingerprint is None else self.data.fingerprint.routines
+        known = dict.fromkeys([*(routine for routine, _ in self.view.trees), *(routine.id for routine in made)])
         if routine_id not in known:
             raise UnknownTargetError(f"routine in the flow {self.flow_id!r} named", routine_id, known)
 

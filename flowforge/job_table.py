@@ -32,8 +32,8 @@ class JobTable:
         self._max_finished = max_finished
         self._jobs: dict[str, JobState] = {}
         self._finished: dict[str, None] = {}
-        self._starting: dict[str, JobState | None] = {}
-        """What was known under each id before it was reserved."""
+        self._starting: dict[str, tuple[JobState | None, bool]] = {}
+        """What was known under each id before it was reserved, and whether it counted as finished."""
         self._running: dict[str, Job] = {}
         self._is_closed = False
 
@@ -42,14 +42,16 @@ class JobTable:
         with self._lock:
             self._is_closed = True
 
-    def reserve(self, job: JobState) -> None:
+    def reserve(self, job: JobState, *, is_left: bool = False) -> None:
         """Claim a job's id, to start or resume it; until `note_start` or `release` nobody else can.
 
         A job that was loaded from a file takes the place of the one that was saved, unless that runs.
+        RuntimeClosedError after `close`, unless it may be left for the next start.
         DuplicateJobError if another job has the id, JobFinishedError if this one is being started or runs.
         """
         with self._lock:
-            self._check_open(job)
+            if not is_left:
+                self._check_open(job)
             before = self._jobs.get(job.job_id)
             known = job if before is None else before
             is_taken = job.job_id in self._running or job.job_id in self._starting
@@ -58,8 +60,8 @@ class JobTable:
             if known is not job and (is_taken or not job.data.position):
                 raise DuplicateJobError(job.job_id)
             self._jobs[job.job_id] = job
-            self._finished.pop(job.job_id, None)
-            self._starting[job.job_id] = before
+            was_finished = self._finished.pop(job.job_id, self) is None
+            self._starting[job.job_id] = before, was_finished
 
     def add_resting(self, job: JobState) -> None:
         """Know a job that was found in the store and does not run; nothing happens if its id is known."""
@@ -74,11 +76,13 @@ class JobTable:
         with self._lock:
             if self._jobs.get(job.job_id) is not job or job.job_id not in self._starting:
                 return
-            before = self._starting.pop(job.job_id)
+            before, was_finished = self._starting.pop(job.job_id)
             if before is None:
                 del self._jobs[job.job_id]
             else:
                 self._jobs[job.job_id] = before
+                if was_finished:
+                    self._let_go_of_oldest(before)
 
     def note_start(self, job: JobState, run: Job) -> None:
         """A reserved job runs; RuntimeClosedError if the runtime was shut down in between."""

@@ -3,6 +3,7 @@
 from flowforge.errors import FlowForgeError
 
 __all__ = [
+    "AbandonedStepError",
     "AttributeSetInStepError",
     "DefinedInStepError",
     "DuplicateNameError",
@@ -12,6 +13,17 @@ __all__ = [
     "RoutineOptionError",
     "UninitialisedRoutineError",
 ]
+
+
+class AbandonedStepError(FlowForgeError):
+    """A step that was given up although it still runs asked for something that takes effect with its commit."""
+
+    def __init__(self, routine: str) -> None:
+        super().__init__(
+            f"The step of the routine {routine!r} was given up, for its time was over, and commits nothing any more. "
+            f"Look at self.cancelled in a long handler, or give it more time by set_timeout."
+        )
+        self.routine = routine
 
 
 class DuplicateNameError(FlowForgeError):

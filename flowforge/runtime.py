@@ -9,54 +9,32 @@ Guarantees:
 
 from __future__ import annotations
 
-import contextvars
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from actors.pooled_dispatcher import PooledDispatcher
 from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
-from actors.turn_context import TURN_DEPTH
-from flowforge._engine import control
 from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
-from flowforge._engine.job_data import JobData
-from flowforge._engine.plan import FlowPlan, plan_of
-from flowforge._engine.view import JobView
-from flowforge.at_rest import wait_until_safe
-from flowforge.durable_jobs import DurableJobs, bases_for, how_to_resume, let_end
+from flowforge.durable_jobs import DurableJobs, bases_for, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
-from flowforge.job_directory import JobDirectory
-from flowforge.job_errors import JobForkedError, RuntimeClosedError, RuntimeOptionError
+from flowforge.job_launcher import JobLauncher
 from flowforge.job_state import JobState
-from flowforge.job_status import JobStatus
 from flowforge.job_table import JobTable
-from flowforge.job_versions import check_can_resume, make_ready
 from flowforge.options import RuntimeOptions
 from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
-from flowforge.records import Delivery, Destination
 from flowforge.runtime_checks import (
-    JobStart,
-    begin_now_or_after_commit,
-    check_only_resumed,
     check_outside_a_step,
-    checked_entry,
-    checked_id,
     checked_options,
     checked_registry,
-    checked_timeout,
     drain,
-    entries_of,
     known_registry,
     note_failure,
-    registered_flow,
-    state_reader,
-    warn_of_concurrency,
 )
-from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
 from flowforge.stores.opening import opened
 from flowforge.stores.store_errors import StoreClosedError
@@ -75,7 +53,7 @@ __all__ = ["Runtime"]
 _GRACE = 1.0
 
 
-class Runtime(JobDirectory):
+class Runtime(JobLauncher):
     """Where jobs live: create one, `exec` flows on it, and shut it down, or use it in a `with` block.
 
     Every method may be called from any thread; those that wait may not be called inside handlers. A handler may call
@@ -128,24 +106,6 @@ class Runtime(JobDirectory):
                 self.shutdown(wait=False)
                 raise
 
-    def _take_recovered(self, state: JobState, flow: FlowGraph, goes_on: bool) -> None:  # noqa: FBT001 - a callback's
-        known = self._table.get(state.job_id) or state
-        known.host = self
-        if goes_on and known.committed_status is JobStatus.PAUSED:
-            self._resume(known, flow)
-        else:
-            self._table.add_resting(known)
-
-    def register(self, flow: FlowGraph) -> None:
-        """Know a flow by its id, and go on with its unfinished jobs that are in the store.
-
-        RuntimeOptionError without a store, which has no use for it.
-        """
-        self._check_open("register a flow")
-        if self._durable is None:
-            raise RuntimeOptionError("flow", flow, "Only a runtime with a store registers flows; give it one.")
-        self._durable.register(flow, self._take_recovered)
-
     def stop_dead(self) -> None:
         """Called when the store keeps nothing any more: its jobs end where they stand, and nothing else begins."""
         self._is_closed = True
@@ -167,171 +127,6 @@ class Runtime(JobDirectory):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.shutdown(timeout=self.options.shutdown_timeout)
-
-    # Starting
-
-    def exec(  # noqa: PLR0917 - as users type it
-        self,
-        flow_or_name: FlowGraph | str,
-        entry_routine_id: str | None = None,
-        entry_params: dict[str, Any] | None = None,
-        entry_slot: str | None = None,
-        job_state: JobState | None = None,
-        job_id: str | None = None,
-        keep_alive: bool = False,  # noqa: FBT001, FBT002 - as users type it
-        *,
-        timeout: float | None = None,
-    ) -> JobState:
-        """Start a job and return at once; given a job state, go on with that job.
-
-        `keep_alive` keeps it open for posts until its `close`; without an entry and parameters it waits for the first.
-        `timeout` seconds fail it, pauses not counted; the flow's own by default. Raises what is wrong with the flow,
-        the entry or the parameters before anything runs.
-        """
-        flow = registered_flow(self._flows, flow_or_name)
-        if job_state is not None:
-            check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
-            return self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
-        start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
-        state = self._start(flow, start)
-        wait_until_safe(state)
-        return state
-
-    def exec_many(
-        self,
-        flow_or_name: FlowGraph | str,
-        entry_params: Iterable[dict[str, Any]],
-        *,
-        entry_routine_id: str | None = None,
-        entry_slot: str | None = None,
-        timeout: float | None = None,
-    ) -> list[JobState]:
-        """`exec` for each of these parameters; with a store it waits for the disk once, not for each."""
-        flow = registered_flow(self._flows, flow_or_name)
-        starts = [JobStart(entry_routine_id, params, entry_slot, timeout=timeout) for params in entry_params]
-        states = [self._start(flow, start) for start in starts]
-        for state in reversed(states):
-            wait_until_safe(state)
-        return states
-
-    def _start(self, flow: FlowGraph, start: JobStart) -> JobState:
-        self._check_open("start a job")
-        if self._durable is None:
-            return self._start_new(flow, start)
-        self._durable.check_known(flow)
-        with self._durable.starting:
-            known = None if start.job_id is None else self.get_job(start.job_id)
-            if known is not None and known.flow_id == flow.flow_id:
-                return known
-            return self._start_new(flow, start)
-
-    def _start_new(self, flow: FlowGraph, start: JobStart) -> JobState:
-        plan = plan_of(flow)
-        is_fed_by_posts = start.keep_alive and start.routine_id is None and start.params is None
-        entries = [] if is_fed_by_posts else entries_of(plan, start.routine_id, start.slot)
-        payload = checked_entry(plan, entries, start.params)
-        if plan.is_isolated or self.log.is_durable:
-            payload = self.codec.copy(payload, "entry_params")
-        limit = checked_timeout(flow.timeout if start.timeout is None else start.timeout)
-        data = JobData(checked_id(start.job_id), flow.flow_id, is_kept_alive=start.keep_alive, timeout=start.timeout)
-        state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
-        self._table.reserve(state)
-        try:
-            job = self._build(state, plan, limit)
-            at = self.dispatcher.clock.now()
-            deliveries = tuple(
-                Delivery(Destination(entry.id, entry.slots[lane].name), control.new_message(data, dict(payload), at))
-                for entry, lane in entries
-            )
-            self._begin(job, flow, deliveries)
-        except BaseException:
-            self._table.release(state)
-            raise
-        return state
-
-    def resume_job(self, job: JobState | str) -> JobState:
-        """Go on with a paused or failed job of this runtime, and return at once."""
-        return self._resume(self._state(job), None)
-
-    def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
-        self._check_open("resume a job")
-        self._table.reserve(state)
-        try:
-            check_can_resume(state)
-            self._go_on(state, flow)
-        except BaseException:
-            self._table.release(state)
-            raise
-        if self._durable is not None:
-            self._durable.left.pop(state.job_id, None)
-        return state
-
-    def _take_in(self, state: JobState, flow: FlowGraph) -> JobState:
-        """Go on with a job that was loaded, or that rests in another runtime."""
-        if self._durable is None:
-            return self._resume(state, flow)
-        check_outside_a_step(f"the job {state.job_id!r} to be in the store")
-        self._durable.check_known(flow)
-        with self._durable.starting:
-            if self.get_job(state.job_id) is not None:
-                remedy = "Go on with that one by resume_job, or delete it from the store first."
-                raise JobForkedError(state.job_id, "the store already", remedy)
-            self._resume(state, flow)
-        wait_until_safe(state)
-        return state
-
-    def _go_on(self, state: JobState, flow: FlowGraph | None) -> None:
-        plan, timeout = how_to_resume(state, flow, self._durable)
-        make_ready(state, plan, self._bases, self.log, self.dispatcher.clock)
-        self._begin(self._build(state, plan, timeout), flow, None)
-
-    def reopen(self, state: JobState) -> bool:
-        """Run a completed job again, to which a dead letter was given back; False after shutdown."""
-        if self._is_closed:
-            return False
-        self._table.reserve(state)
-        try:
-            self._go_on(state, None)
-        except BaseException:
-            self._table.release(state)
-            raise
-        return True
-
-    def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
-        context = contextvars.copy_context()
-        context.run(CURRENT_STEP.set, None)
-        context.run(TURN_DEPTH.set, 1)
-        warn_of_concurrency(plan, self.options.thread_pool_size)
-        state.clock, state.log = self.dispatcher.clock, self.log
-        return Job(self, plan, state.data, state.view, job_state=state, context=context, timeout=timeout)
-
-    def _begin(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
-        begin_now_or_after_commit(job, lambda: self._begin_now(job, flow, deliveries), self._table.release)
-
-    def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
-        state = job.job_state
-        assert isinstance(state, JobState)
-        if state.status is JobStatus.CANCELLED:
-            # It was cancelled between its exec in a step and the step's commit.
-            self._table.release(state)
-            return
-        self._table.note_start(state, job)
-        for routine in job.plan.routines:
-            routine.template.__dict__["_latest_state"] = state_reader(state, routine.id)
-        if flow is not None:
-            flow.note_job(state)
-        state.view.is_live = True
-        state.view.set_limits(self.options.max_history, self.options.max_outputs)
-        state.live = job
-        if state.output_handler is not None:
-            self._outputs.attach(job, state.output_handler)
-        with job.lock:
-            job.begin(deliveries)
-
-    def _check_open(self, asked: str) -> None:
-        self.check_process(asked)
-        if self._is_closed:
-            raise RuntimeClosedError(asked)
 
     # Feeding
 

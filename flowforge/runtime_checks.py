@@ -5,57 +5,38 @@ from __future__ import annotations
 import uuid
 import weakref
 from collections.abc import Callable
-from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from flowforge._engine.control import check_payload
 from flowforge._engine.logs import about, logger
-from flowforge._engine.step import Step
 from flowforge.binding import HandlerKind, check_parameters
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
-from flowforge.job_errors import RuntimeClosedError, RuntimeOptionError, WaitInStepError
+from flowforge.job_errors import RuntimeOptionError, WaitInStepError
 from flowforge.names import check_name
 from flowforge.option_checks import is_positive
 from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
-    from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
 
 __all__ = [
-    "JobStart",
-    "begin_now_or_after_commit",
     "check_fits_handler",
     "check_only_resumed",
     "check_outside_a_step",
-    "checked_entry",
     "checked_id",
     "checked_options",
     "checked_registry",
     "checked_timeout",
     "drain",
-    "entries_of",
     "known_registry",
     "note_failure",
     "registered_flow",
     "state_reader",
     "warn_of_concurrency",
 ]
-
-
-class JobStart(NamedTuple):
-    """What a new job is started with, as the user gave it."""
-
-    routine_id: str | None
-    params: dict[str, Any] | None
-    slot: str | None
-    job_id: str | None = None
-    keep_alive: bool = False
-    timeout: float | None = None
 
 
 def checked_options(thread_pool_size: int | None, options: RuntimeOptions | None) -> RuntimeOptions:
@@ -109,20 +90,6 @@ def check_fits_handler(plan: RoutinePlan, lane: int, payload: dict[str, Any]) ->
     missing = check_parameters(slot.shape, payload)
     if missing:
         raise PayloadMismatchError(f"{plan.id}.{slot.name}", slot.shape.parameters, missing, tuple(payload))
-
-
-def entries_of(plan: FlowPlan, routine: str | None, slot: str | None) -> list[tuple[RoutinePlan, int]]:
-    """The routines that a job enters, each with the lane it is entered by; EntryError or UnknownTargetError if none."""
-    chosen = plan.entries() if routine is None else [plan.routine(routine)]
-    return [(entry, entry.entry_lane(slot)) for entry in chosen]
-
-
-def checked_entry(plan: FlowPlan, entries: list[tuple[RoutinePlan, int]], params: object) -> dict[str, Any]:
-    """The payload for the entries; PayloadTypeError or PayloadMismatchError if they cannot take it."""
-    payload = check_payload({} if params is None else params, f"the entry of the flow {plan.flow_id!r}")
-    for entry, lane in entries:
-        check_fits_handler(entry, lane, payload)
-    return payload
 
 
 def checked_timeout(timeout: float | None) -> float | None:
@@ -182,33 +149,3 @@ def check_outside_a_step(what: str) -> None:
     """Raise WaitInStepError inside a handler."""
     if CURRENT_STEP.get() is not None:
         raise WaitInStepError(what)
-
-
-def begin_now_or_after_commit(job: Job, begin: Callable[[], None], release: Callable[[JobState], None]) -> None:
-    """Have a job begin; one that a step starts, when the step commits, or be released if it does not."""
-    step = CURRENT_STEP.get()
-    if not isinstance(step, Step) or not step.is_open:
-        begin()
-        return
-    state: Any = job.job_state
-    started = Event()
-    state.starting = (job, started)
-
-    def note_started() -> None:
-        state.starting = None
-        started.set()
-
-    def begin_now() -> None:
-        try:
-            begin()
-        except RuntimeClosedError:
-            text = "The job %r, which a step started, does not run: its runtime was shut down."
-            logger.exception(text, job.id, extra=about(job.id))
-        finally:
-            note_started()
-
-    def give_back() -> None:
-        release(state)
-        note_started()
-
-    step.do_after_commit(begin_now, give_back)

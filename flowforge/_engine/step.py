@@ -11,6 +11,7 @@ from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.tracked_plain import detach, plain_copy
 from flowforge.graph_errors import UnknownEventError
 from flowforge.records import Delivery, Destination, Message, Output, Timer
+from flowforge.routine_errors import AbandonedStepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,8 +135,12 @@ class Step:
 
         `action` is called once when this step has committed, without the job's lock and in the order of commits;
         `undo` if it will not commit. `action` waits for nothing: until it is done nothing becomes safe.
+        AbandonedStepError for a step that was given up although it still runs.
         """
-        self.after_commit = [*self.after_commit, (action, undo)]
+        with self.worker.job.lock:
+            if self.is_abandoned:
+                raise AbandonedStepError(self.routine_id)
+            self.after_commit = [*self.after_commit, (action, undo)]
 
     def post(self, to: Destination, payload: dict[str, Any], key: str | None) -> None:
         """Buffer a message from outside for a slot of this step's own job."""

@@ -17,14 +17,19 @@ DRAWN = re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", PAGE[PAGE.index("```text"
 
 
 def classes() -> dict[str, set[str]]:
-    """Each class of both packages with the names that its body defines."""
+    """Each class of both packages with the names that its body defines, or that of a base."""
     trees = [
         ast.parse(path.read_text(encoding="utf-8"))
         for folder in ("flowforge", "actors")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    found = [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
-    return {node.name: names_in(node) for node in found}
+    found = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+
+    def names(node: ast.ClassDef) -> set[str]:
+        bases = [found[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in found]
+        return names_in(node).union(*map(names, bases))
+
+    return {name: names(node) for name, node in found.items()}
 
 
 def names_in(node: ast.ClassDef) -> set[str]:

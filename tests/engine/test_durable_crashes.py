@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.activation_policies import (
     Activation,
@@ -18,12 +17,12 @@ from flowforge.activation_policies import (
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
-from flowforge.output_handler import InlineOutputPump
 from flowforge.records import Record, StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryStore
+from tests.engine.machine import Machine, found
 
 Chain = Callable[..., Flow]
 
@@ -39,41 +38,6 @@ def numbers(job: JobState, output: str = "a.out") -> list[Any]:
 
 def pass_on(self: Routine, data: dict[str, Any], _message: object, _job: object) -> None:
     self.emit("out", n=[*data.values()])
-
-
-def found(runtime: Runtime, job_id: str = "job") -> JobState:
-    job = runtime.get_job(job_id)
-    assert job is not None
-    return job
-
-
-class InlineRuntime(Runtime):
-    """Handles outputs in turns of the dispatcher."""
-
-    make_pump = InlineOutputPump
-
-
-class Machine:
-    """A process on a virtual clock that can be killed: only what was flushed outlives it."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.disk: list[tuple[str, bytes]] = []
-        self.runtime: Runtime
-
-    def boot(self, *flows: Flow) -> Runtime:
-        self.store = MemoryStore(Codec(), lambda: None, disk=self.disk)
-        dispatcher = self.dispatcher = SteppedDispatcher(self.clock)
-        self.runtime = InlineRuntime(dispatcher=dispatcher, store=self.store, flows=flows, drains_at_exit=False)
-        return self.runtime
-
-    def run(self, *, lets_time_pass: bool = True, until: Callable[[], bool] = lambda: False) -> None:
-        while not until():
-            self.store.flush()
-            if self.dispatcher.step() or self.store.waiting:
-                continue
-            if not lets_time_pass or not self.dispatcher.advance_to_next():
-                return
 
 
 @pytest.fixture
@@ -247,99 +211,6 @@ def test_a_policy_knows_its_last_activation_after_a_crash(machine: Machine, chai
     machine.run(until=lambda: len(calls) == 2)
 
     assert calls == [0.0, 10.0]
-
-
-# What a step asks for outside its job
-
-
-def test_a_job_that_a_step_starts_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
-    child = Flow("child")
-    child.add_routine(chain(count).routines["a"], "a")
-
-    def start(self: Routine) -> None:
-        machine.runtime.exec(child, job_id="started")
-
-    flow = chain(start)
-    machine.boot(flow, child).exec(flow, job_id="job")
-    machine.store.flush()
-    machine.dispatcher.run_until_idle()
-
-    machine.store.flush(1)
-    machine.boot(flow, child)
-    machine.run()
-
-    assert found(machine.runtime).status == "completed"
-    assert found(machine.runtime, "started").status == "completed"
-
-
-def test_a_post_of_a_step_to_another_job_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
-    other = Flow("other")
-    other.add_routine(chain(count).routines["a"], "a")
-    flow = chain(lambda self: machine.runtime.post("fed", "a", "input", {"n": 7}))
-    machine.boot(flow, other).exec(other, job_id="fed", keep_alive=True)
-    machine.runtime.exec(flow, job_id="job")
-    machine.store.flush()
-    machine.dispatcher.run_until_idle()
-
-    machine.store.flush(1)
-    machine.boot(flow, other)
-    machine.run()
-
-    assert numbers(found(machine.runtime, "fed")) == [7]
-
-
-def test_a_pause_that_a_step_asks_for_is_there_if_the_step_is(machine: Machine, chain: Chain) -> None:
-    flow = chain(lambda self: (self.job_state.pause("look", checkpoint=7), self.emit("out", n=1)), count)
-    machine.boot(flow).exec(flow, job_id="job")
-    machine.store.flush()
-    machine.dispatcher.run_until_idle()
-
-    machine.store.flush(1)
-    job = found(machine.boot(flow))
-    machine.run()
-
-    assert [type(record).__name__ for record in machine.store.records("job")][1:] == ["StepCommitted", "PauseRequested"]
-    assert (job.status, job.pause_reason, job.checkpoint) == ("paused", "look", 7)
-    machine.runtime.resume_job(job)
-    machine.run()
-    assert numbers(job, "b.out") == [1]
-
-
-def test_what_one_step_asks_of_a_job_it_starts_takes_effect_in_order(machine: Machine, chain: Chain) -> None:
-    child = chain(count)
-    child.flow_id = "child"
-
-    def start(self: Routine) -> None:
-        job = machine.runtime.exec(child, job_id="started", keep_alive=True)
-        for n in 1, 2:
-            machine.runtime.post(job, "a", "input", {"n": n})
-
-    flow = chain(start)
-    machine.boot(flow, child).exec(flow, job_id="job")
-    machine.store.flush()
-    machine.dispatcher.run_until_idle()
-    machine.store.flush(1)
-    machine.boot(flow, child)
-    machine.run()
-
-    assert numbers(found(machine.runtime, "started")) == [1, 2]
-
-
-def test_a_post_to_a_job_that_a_step_starts_is_checked_at_once(machine: Machine, chain: Chain) -> None:
-    child = chain(count)
-    child.flow_id = "child"
-
-    def start(self: Routine) -> None:
-        job = machine.runtime.exec(child, job_id="started", keep_alive=True)
-        machine.runtime.post(job, "nobody", "input", {})
-
-    flow = chain(start)
-    job = machine.boot(flow, child).exec(flow, job_id="job")
-    machine.run()
-
-    assert (job.status, machine.runtime.get_job("started")) == ("failed", None)
-    assert job.error is not None
-    assert "'nobody'" in job.error.text
 
 
 # What is seen before it is on disk

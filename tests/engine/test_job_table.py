@@ -151,3 +151,15 @@ def test_its_lock_is_reentrant_and_new_in_a_forked_child() -> None:
         table.forget_lock()
 
     assert table.get("one") is not None
+
+
+def test_a_finished_job_whose_resume_is_refused_still_counts_as_one() -> None:
+    table = JobTable(1)
+    first, second = job("one"), job("two")
+    finish(table, first)
+    table.reserve(first)
+    table.release(first)
+
+    finish(table, second)
+
+    assert table.all() == [second]

@@ -100,7 +100,9 @@ def end(runtime: Runtime) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0 if runtime.shutdown(timeout=5.0) else 1))
     if ENDING != "end":
         print("ready", flush=True)
-        threading.Event().wait()
+        # In slices: a signal that comes just before a wait begins would not be handled until it ends.
+        while not threading.Event().wait(0.1):
+            pass
 
 
 def main() -> None:

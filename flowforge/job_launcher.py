@@ -1,0 +1,290 @@
+"""The side of a runtime that jobs begin on: new ones, resumed ones, and those that it finds in its store."""
+
+from __future__ import annotations
+
+import contextvars
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from actors.turn_context import TURN_DEPTH
+from flowforge._engine.job import Job
+from flowforge._engine.job_data import JobData
+from flowforge._engine.view import JobView
+from flowforge.at_rest import wait_until_safe
+from flowforge.durable_jobs import checked_flow, how_to_resume, logged_and_left
+from flowforge.job_directory import JobDirectory
+from flowforge.job_errors import JobForkedError, RuntimeClosedError, RuntimeOptionError
+from flowforge.job_starts import JobStart, Opening, Starting, leave_for_next_start, open_step, opening_of
+from flowforge.job_state import JobState
+from flowforge.job_status import JobStatus
+from flowforge.job_versions import check_can_resume, make_ready
+from flowforge.runtime_checks import (
+    check_only_resumed,
+    check_outside_a_step,
+    checked_id,
+    registered_flow,
+    state_reader,
+    warn_of_concurrency,
+)
+from flowforge.step_context import CURRENT_STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from actors.registry import Registry
+    from flowforge._engine.bases import Bases
+    from flowforge._engine.host import JobHost
+    from flowforge._engine.plan import FlowPlan
+    from flowforge.flow_graph import FlowGraph
+    from flowforge.flow_registry import FlowRegistry
+    from flowforge.options import RuntimeOptions
+    from flowforge.output_pumps import OutputPumps
+    from flowforge.records import Delivery
+    from flowforge.stores.codec import Codec
+    from flowforge.stores.store import Log
+
+__all__ = ["JobLauncher"]
+
+
+class JobLauncher(JobDirectory):
+    """What begins jobs; every method may be called from any thread."""
+
+    options: RuntimeOptions
+    codec: Codec
+    registry: Registry
+    log: Log
+    records_per_look: int
+    _bases: Bases
+    _flows: FlowRegistry | None
+    _outputs: OutputPumps
+    _is_closed: bool
+
+    def exec(  # noqa: PLR0917 - as users type it
+        self,
+        flow_or_name: FlowGraph | str,
+        entry_routine_id: str | None = None,
+        entry_params: dict[str, Any] | None = None,
+        entry_slot: str | None = None,
+        job_state: JobState | None = None,
+        job_id: str | None = None,
+        keep_alive: bool = False,  # noqa: FBT001, FBT002 - as users type it
+        *,
+        timeout: float | None = None,
+    ) -> JobState:
+        """Start a job and return at once; given a job state, go on with that job.
+
+        `keep_alive` keeps it open for posts until its `close`; without an entry and parameters it waits for the first.
+        `timeout` seconds fail it, pauses not counted; the flow's own by default. Raises what is wrong with the flow,
+        the entry or the parameters before anything runs.
+        """
+        flow = registered_flow(self._flows, flow_or_name)
+        if job_state is not None:
+            check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
+            return self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
+        start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
+        state = self._start(flow, start)
+        wait_until_safe(state)
+        return state
+
+    def exec_many(
+        self,
+        flow_or_name: FlowGraph | str,
+        entry_params: Iterable[dict[str, Any]],
+        *,
+        entry_routine_id: str | None = None,
+        entry_slot: str | None = None,
+        timeout: float | None = None,
+    ) -> list[JobState]:
+        """`exec` for each of these parameters; with a store it waits for the disk once, not for each."""
+        flow = registered_flow(self._flows, flow_or_name)
+        starts = [JobStart(entry_routine_id, params, entry_slot, timeout=timeout) for params in entry_params]
+        states = [self._start(flow, start) for start in starts]
+        for state in reversed(states):
+            wait_until_safe(state)
+        return states
+
+    def _start(self, flow: FlowGraph, start: JobStart) -> JobState:
+        step = open_step()
+        if step is None or self._durable is None:
+            self._check_open("start a job")
+        if self._durable is None:
+            return self._start_new(flow, opening_of(flow, start), start.job_id)
+        self._durable.check_known(flow)
+        opening = opening_of(flow, start)
+        while True:
+            with self._durable.starting:
+                known = None if start.job_id is None else self.get_job(start.job_id)
+                if known is None or known.flow_id != flow.flow_id:
+                    return self._start_new(flow, opening, start.job_id)
+                starting = known.starting
+                if starting is None:
+                    return known
+                if step is not None:
+                    if starting.claim(step, partial(self._open, starting.job, flow, opening)):
+                        return known
+                    continue
+            # Whether there will be such a job is known when the steps that have asked for it have ended.
+            if not self.dispatcher.wait_for(starting.settled):
+                raise RuntimeClosedError("start a job")
+
+    def _start_new(self, flow: FlowGraph, opening: Opening, job_id: str | None) -> JobState:
+        if opening.plan.is_isolated or self.log.is_durable:
+            opening = opening._replace(payload=self.codec.copy(opening.payload, "entry_params"))
+        data = JobData(checked_id(job_id), flow.flow_id)
+        state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
+        self._table.reserve(state, is_left=self.log.is_durable and open_step() is not None)
+        try:
+            job = self._build(state, opening.plan, opening.limit)
+            self._begin(job, partial(self._open, job, flow, opening))
+        except BaseException:
+            self._table.release(state)
+            raise
+        return state
+
+    def _open(self, job: Job, flow: FlowGraph, opening: Opening) -> None:
+        self._begin_now(job, flow, opening.apply(job))
+
+    def resume_job(self, job: JobState | str) -> JobState:
+        """Go on with a paused or failed job of this runtime, and return at once."""
+        return self._resume(self._state(job), None)
+
+    def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
+        self._check_open("resume a job")
+        self._table.reserve(state)
+        try:
+            check_can_resume(state)
+            self._go_on(state, flow)
+        except BaseException:
+            self._table.release(state)
+            raise
+        if self._durable is not None:
+            self._durable.left.pop(state.job_id, None)
+        return state
+
+    def _take_in(self, state: JobState, flow: FlowGraph) -> JobState:
+        """Go on with a job that was loaded, or that rests in another runtime."""
+        if self._durable is None:
+            return self._resume(state, flow)
+        check_outside_a_step(f"the job {state.job_id!r} to be in the store")
+        self._durable.check_known(flow)
+        with self._durable.starting:
+            if self.get_job(state.job_id) is not None:
+                remedy = "Go on with that one by resume_job, or delete it from the store first."
+                raise JobForkedError(state.job_id, "the store already", remedy)
+            self._resume(state, flow)
+        wait_until_safe(state)
+        return state
+
+    def _go_on(self, state: JobState, flow: FlowGraph | None) -> None:
+        job = self._made_ready(state, flow)
+        self._begin(job, partial(self._begin_now, job, flow, None))
+
+    def _made_ready(self, state: JobState, flow: FlowGraph | None) -> Job:
+        plan, timeout = how_to_resume(state, flow, self._durable)
+        make_ready(state, plan, self._bases, self.log, self.dispatcher.clock)
+        return self._build(state, plan, timeout)
+
+    def reopen(self, state: JobState) -> bool:
+        """Run a completed job again, to which a dead letter was given back; False after shutdown."""
+        if self._is_closed:
+            return False
+        self._table.reserve(state)
+        try:
+            self._go_on(state, None)
+        except BaseException:
+            self._table.release(state)
+            raise
+        return True
+
+    def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
+        context = contextvars.copy_context()
+        context.run(CURRENT_STEP.set, None)
+        context.run(TURN_DEPTH.set, 1)
+        warn_of_concurrency(plan, self.options.thread_pool_size)
+        state.clock, state.log = self.dispatcher.clock, self.log
+        return Job(
+            cast("JobHost", self), plan, state.data, state.view, job_state=state, context=context, timeout=timeout
+        )
+
+    def _begin(self, job: Job, begin: Callable[[], None]) -> None:
+        """Have a job begin; one that a step asks for, when that commits."""
+        step = open_step()
+        if step is None:
+            begin()
+        else:
+            Starting(job, self._table.release).claim(step, begin)
+
+    def _begin_now(self, job: Job, flow: FlowGraph | None, deliveries: tuple[Delivery, ...] | None) -> None:
+        state = job.job_state
+        assert isinstance(state, JobState)
+        if state.status is JobStatus.CANCELLED:
+            # It was cancelled between its exec in a step and the step's commit.
+            self._table.release(state)
+            return
+        try:
+            with job.lock:
+                self._make_known(job, flow)
+                job.begin(deliveries)
+        except RuntimeClosedError:
+            if state.starting is None or not self.log.is_durable:
+                raise
+            # The step that asks for it has committed.
+            leave_for_next_start(job, deliveries)
+            self._table.release(state)
+
+    def _make_known(self, job: Job, flow: FlowGraph | None) -> None:
+        state = job.job_state
+        assert isinstance(state, JobState)
+        self._table.note_start(state, job)
+        for routine in job.plan.routines:
+            routine.template.__dict__["_latest_state"] = state_reader(state, routine.id)
+        if flow is not None:
+            flow.note_job(state)
+        state.view.is_live = True
+        state.view.set_limits(self.options.max_history, self.options.max_outputs)
+        state.live = job
+        if state.output_handler is not None:
+            self._outputs.attach(job, state.output_handler)
+
+    def _check_open(self, asked: str) -> None:
+        self.check_process(asked)
+        if self._is_closed:
+            raise RuntimeClosedError(asked)
+
+    # From the store
+
+    def register(self, flow: FlowGraph) -> None:
+        """Know a flow by its id, and go on with its unfinished jobs that are in the store.
+
+        RuntimeOptionError without a store, which has no use for it.
+        """
+        self._check_open("register a flow")
+        if self._durable is None:
+            raise RuntimeOptionError("flow", flow, "Only a runtime with a store registers flows; give it one.")
+        self._durable.register({checked_flow(flow).flow_id: flow}, self._take_recovered)
+
+    def _take_recovered(self, found: Iterable[tuple[JobState, FlowGraph, bool]]) -> None:
+        """Know jobs of the store, and let those that are to go on do so, none of their steps before all are known."""
+        with ExitStack() as held:
+            runs: list[Job] = []
+            for state, flow, goes_on in found:
+                known = self._table.get(state.job_id) or state
+                known.host = cast("JobHost", self)
+                if not goes_on or known.committed_status is not JobStatus.PAUSED:
+                    self._table.add_resting(known)
+                    continue
+                with logged_and_left(known):
+                    self._table.reserve(known)
+                    try:
+                        run = self._made_ready(known, flow)
+                        held.enter_context(run.lock)
+                        self._make_known(run, flow)
+                    except BaseException:
+                        self._table.release(known)
+                        raise
+                    runs.append(run)
+            for run in runs:
+                run.begin(None)
+                assert self._durable is not None
+                self._durable.left.pop(run.id, None)
