@@ -9,6 +9,7 @@ from flowforge._engine.control import check_payload
 from flowforge._engine.job_data import DeadLetter
 from flowforge.job_errors import MigrationTargetError
 from flowforge.names import check_name
+from flowforge.option_checks import check_whole_number
 from flowforge.option_errors import OptionError
 from flowforge.records import Delivery, Destination
 from flowforge.structs import replace
@@ -69,8 +70,9 @@ class JobMigration:
         return {replica: tree["state"] for replica, tree in owned if replica >= 0}
 
     def drop_replica(self, routine: str, replica: int) -> None:
-        """Forget a replica's state, when it stands in another's or nobody needs it."""
-        self._view.trees.pop((routine, max(replica, 0)), None)
+        """Forget a replica's state, when it stands in another's or nobody needs it; OptionError for no number."""
+        number = check_whole_number("JobMigration.drop_replica", "replica", replica, least=0)
+        self._view.trees.pop((routine, number), None)
 
     # Messages
 

@@ -76,7 +76,7 @@ def test_the_order_of_building_makes_no_difference(shape: FlowShape, random: Any
     assert fingerprint_of(rebuilt(shape.build(), random)) == expected
 
 
-@given(flows(), st.lists(st.sampled_from(CHANGES), max_size=3))
+@given(flows(), st.lists(st.sampled_from(CHANGES), max_size=3, unique=True))
 def test_a_change_of_the_structure_changes_the_fingerprint(
     shape: FlowShape, changes: list[Callable[[Flow], object]]
 ) -> None:

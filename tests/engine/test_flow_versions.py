@@ -449,6 +449,19 @@ def test_a_hook_that_does_not_make_it_fit_has_changed_nothing(machine: Machine, 
     assert machine.job().data.version == 1
 
 
+def test_deaths_of_the_process_are_counted_through_a_migration(machine: Machine, chain: Chain) -> None:
+    machine.left_waiting(chain(count), "a", 2)
+    flow = chain(count, version=2)
+    flow.migrate(1, nothing)
+
+    for version in chain(count), flow, flow:
+        machine.boot(version)
+        machine.store.flush()
+
+    assert [(letter.payload, letter.strategy) for letter in machine.job().dead_letters] == [({"n": 0}, "poison")]
+    assert numbers(machine.finished(), "a.out") == [1]
+
+
 def test_a_failed_job_is_migrated_and_tries_again(machine: Machine, chain: Chain) -> None:
     machine.left_waiting(chain(refuse), "a", 1)
     machine.run()

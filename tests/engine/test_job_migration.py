@@ -127,6 +127,15 @@ def test_the_state_of_replicas_is_not_one(graph: Graph, node: MakeNode, paused: 
     )
 
 
+def test_only_a_replica_is_dropped(graph: Graph, paused: Paused, migrate: Migrate) -> None:
+    job = paused(graph({"a": count}), ("a", 1))
+
+    with pytest.raises(MigrationFailedError) as caught:
+        migrate(job, graph({"a": count}), lambda job: job.drop_replica("a", -1))
+
+    assert "JobMigration.drop_replica cannot take replica=-1. Give a whole number" in str(caught.value.__cause__)
+
+
 def test_a_migration_says_what_it_is(graph: Graph, paused: Paused, migrate: Migrate) -> None:
     seen: list[str] = []
 
