@@ -191,6 +191,11 @@ def test_the_job_in_the_files_can_still_be_made(stepped: Runtime, dispatcher: St
     assert json.loads(json.dumps(job.serialize())).keys() >= json.loads(JSON_FILE.read_text()).keys()
 
 
+def test_the_files_name_no_folder_of_the_machine_that_wrote_them() -> None:
+    for saved in JSON_FILE, STORE_FILE:
+        assert b'File "/' not in saved.read_bytes().replace(b"\\", b"")
+
+
 def test_a_job_file_of_the_first_format_is_read_and_goes_on(stepped: Runtime, flow: Flow) -> None:
     job = JobState.load(JSON_FILE)
     check_facts(job)
