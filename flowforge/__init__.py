@@ -46,6 +46,7 @@ from flowforge.slot import Slot
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.codec_types import payload
+from flowforge.stores.sqlite import SqliteStore
 
 __all__ = [
     # Building flows
@@ -88,6 +89,8 @@ __all__ = [
     # What state and payloads may be
     "Codec",
     "payload",
+    # Where jobs are kept
+    "SqliteStore",
     # Errors that programs answer; others are where they are raised
     "FlowChangedError",
     "FlowForgeError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from flowforge._engine.control import new_message, write_shared
+from flowforge.job_errors import UnknownJobError
 from flowforge.job_status import JobStatus
 from flowforge.records import Delivery, MessagePosted, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
@@ -49,7 +50,12 @@ def post_at_rest(job_state: JobState, to: Destination, payload: dict[str, Any], 
 
 
 def check_is_kept(job_state: JobState) -> None:
-    """Raise why nothing that is done to a job is kept any more, if its store has failed or was closed."""
+    """Raise why nothing that is done to a job is kept any more, if its store has failed, was closed or let it go.
+
+    With its `control_lock` held, for what is true then stays true while it is.
+    """
+    if job_state.is_let_go:
+        raise UnknownJobError(job_state.job_id)
     if job_state.log is not None and job_state.log.is_durable:
         failure = cast("Store", job_state.log).failure
         if failure is not None:

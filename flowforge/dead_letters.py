@@ -33,8 +33,8 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
 
 
 def _requeue(job_state: JobState, letter_id: str) -> None:
-    check_is_kept(job_state)
     with job_state.control_lock:
+        check_is_kept(job_state)
         letter = _letter(job_state, letter_id)
         if not letter.is_repeatable:
             raise NoCursorError(letter.routine, "requeued")
@@ -82,8 +82,8 @@ def _reopen(job_state: JobState, live: Job | None) -> None:
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:
     """Throw a letter away."""
-    check_is_kept(job_state)
     with job_state.control_lock:
+        check_is_kept(job_state)
         letter = _letter(job_state, letter_id)
         live = job_state.live
         if live is not None and not live.is_over:

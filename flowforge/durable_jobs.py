@@ -11,6 +11,7 @@ from flowforge._engine.bases import Bases
 from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, plan_of
 from flowforge.errors import FlowForgeError
+from flowforge.execution_record import ExecutionRecord, execution_records
 from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import RuntimeOptionError
@@ -18,6 +19,7 @@ from flowforge.job_state import JobState
 from flowforge.job_state_file import restore, tree_of
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.stores.store import FoldingStore, History, KnownJob
+from flowforge.subscription import Lagged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge.flow_registry import FlowRegistry
     from flowforge.options import RuntimeOptions
+    from flowforge.records import Record
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Store
 
@@ -37,23 +40,26 @@ __all__ = ["DurableJobs", "bases_for", "checked_flow", "how_to_resume", "let_end
 class DurableJobs:
     """What one runtime knows of its store; used by the threads that open and register."""
 
-    def __init__(self, store: Store, codec: Codec, bases: Bases, clock: Clock, registry: FlowRegistry) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, codec: Codec, bases: Bases, clock: Clock, registry: FlowRegistry, *, keeps_records: bool
+    ) -> None:
+        self.store = store
         self._registry = registry
         self._codec = codec
         self._bases = bases
+        self._keeps_records = keeps_records
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
         self.starting = RLock()
-        """Held while a job of a given id is looked up and started, so that an id is one job."""
+        """Held while a job of a given id is looked up and started, or let go, so that an id is one job."""
         self.left: dict[str, KnownJob] = {}
         """The unfinished jobs whose flows are not known, or have changed so that they do not fit, by id."""
 
     def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
         """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""
-        if isinstance(self._store, FoldingStore):
-            self._store.fold_with(self._bases.fold)
-        self.left = {job.id: job for job in self._store.jobs() if JobStatus(job.status) not in FINISHED}
+        if isinstance(self.store, FoldingStore):
+            self.store.fold_with(self._bases.fold, keeps_records=self._keeps_records)
+        self.left = {job.id: job for job in self.store.jobs() if JobStatus(job.status) not in FINISHED}
         given = {checked_flow(flow).flow_id: flow for flow in flows}
         known = {name: self._registry.get(name) for name in self._registry.list() if name not in given}
         self.register(given | known, take)
@@ -64,7 +70,8 @@ class DurableJobs:
         `take` gets each job with its flow, and whether it is to go on at once.
         """
         self._flows |= flows
-        take(self._found(flows))
+        with self.starting:
+            take(self._found(flows))
 
     def _found(self, flows: Mapping[str, FlowGraph]) -> Iterator[tuple[JobState, FlowGraph, bool]]:
         for job in [job for job in self.left.values() if job.flow in flows]:
@@ -88,22 +95,38 @@ class DurableJobs:
 
     def known_jobs(self) -> list[KnownJob]:
         """All jobs in the store, oldest first."""
-        return self._store.jobs()
+        return self.store.jobs()
 
     def load(self, job_id: str) -> JobState | None:
         """A finished or left job, from its records; None if there is none of that id."""
         history = self._history(job_id)
         return self._recovered(job_id)[0] if history.records or history.base is not None else None
 
+    def read_history(self, job_id: str, first: int, last: int) -> Iterator[ExecutionRecord | Lagged]:
+        """The history from one position on, where all up to `last` is safe; what the store let go is a `Lagged`."""
+        due = first
+        for record in self._records(job_id, first):
+            if record.position > due:
+                yield Lagged(due, record.position - 1)
+            due = record.position + 1
+            yield from execution_records(record)
+        if due <= last:
+            yield Lagged(due, last)
+
+    def _records(self, job_id: str, first: int) -> Iterator[Record]:
+        if isinstance(self.store, FoldingStore):
+            return self.store.every_record(job_id, first)
+        return (record for record in self.store.records(job_id) if record.position >= first)
+
     def _history(self, job_id: str) -> History:
-        if isinstance(self._store, FoldingStore):
-            return self._store.history(job_id)
-        return History(None, self._store.records(job_id))
+        if isinstance(self.store, FoldingStore):
+            return self.store.history(job_id)
+        return History(None, self.store.records(job_id))
 
     def _recovered(self, job_id: str) -> tuple[JobState, bool]:
         data, view, goes_on = self._bases.recover(job_id, self._history(job_id))
         state = JobState(data, view, self._codec)
-        state.clock, state.log = self._clock, self._store
+        state.clock, state.log = self._clock, self.store
         return state, goes_on
 
 
@@ -126,7 +149,7 @@ def logged_and_left(job: JobState | KnownJob) -> Iterator[None]:
 
 def bases_for(codec: Codec, options: RuntimeOptions) -> Bases:
     """What makes bases for a runtime with those options."""
-    return Bases(codec, options.max_history, options.max_outputs, tree_of, restore)
+    return Bases(codec, options.remembered, options.max_outputs, tree_of, restore)
 
 
 def how_to_resume(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from flowforge._engine.plan import plan_of
+from flowforge.at_rest import last_number
 from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
 from flowforge.job_state import JobState
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.runtime_checks import check_outside_a_step
 from flowforge.runtime_statistics import RuntimeStatistics, account_of
+from flowforge.stores.store import PrunableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from actors.dispatcher import Dispatcher
     from flowforge._engine.control import StillRunning
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
     from flowforge._engine.job_data import DeadLetter
     from flowforge._engine.plan import FlowPlan
     from flowforge.durable_jobs import DurableJobs
+    from flowforge.execution_record import ExecutionRecord
     from flowforge.job_table import JobTable
-    from flowforge.stores.store import KnownJob
+    from flowforge.stores.store import Delete, KnownJob
+    from flowforge.subscription import Lagged
 
 __all__ = ["JobDirectory"]
 
@@ -33,6 +38,56 @@ class JobDirectory:
     _table: JobTable
     _durable: DurableJobs | None = None
     _is_forked = False
+
+    @property
+    def store(self) -> PrunableStore:
+        """Its store, to be pruned and vacuumed; one of your own as you gave it. RuntimeOptionError if it has none."""
+        if self._durable is None:
+            raise RuntimeOptionError(
+                "store", None, 'Make the runtime with one, as in Runtime(store="sqlite:///jobs.db").'
+            )
+        return cast("PrunableStore", self._durable.store)
+
+    def _let_go_with(self) -> None:
+        """Have the store let no job go that is in use."""
+        assert self._durable is not None, "only a store lets jobs go"
+        if isinstance(self._durable.store, PrunableStore):
+            # A bound method would keep a runtime alive that nobody holds any more, and with it the store's lock.
+            me = weakref.ref(self)
+            self._durable.store.let_go_with(
+                lambda jobs, delete: delete(jobs) if (runtime := me()) is None else runtime.let_go(jobs, delete)
+            )
+
+    def let_go(self, jobs: Sequence[str], delete: Delete) -> Sequence[str]:
+        """Called by its store: `delete` those of these jobs that rest, and know them no more; gives what went."""
+        assert self._durable is not None, "only a store lets jobs go"
+        withdrawn: list[JobState] = []
+        gone: Sequence[str] = ()
+        with self._durable.starting:
+            try:
+                gone = delete([job_id for job_id in jobs if self._is_withdrawn(job_id, withdrawn)])
+            finally:
+                went = set(gone)
+                for job in withdrawn:
+                    if job.job_id not in went:
+                        self._table.put_back(job)
+            for job_id in gone:
+                self._durable.left.pop(job_id, None)
+        return gone
+
+    def _is_withdrawn(self, job_id: str, withdrawn: list[JobState]) -> bool:
+        """Whether nobody uses a job, nor will from now on."""
+        assert self._durable is not None, "only a store lets jobs go"
+        job = self._table.get(job_id)
+        if job is None:
+            return True
+        with job.control_lock:
+            if not self._table.withdraw(job_id):
+                return False
+            withdrawn.append(job)
+        # What waits for the disk still would come behind the deletion, and before a new job of that id.
+        self._durable.store.wait_until_safe(last_number(job))
+        return True
 
     # Looking
 
@@ -46,11 +101,12 @@ class JobDirectory:
         self.check_process("look up a job")
         state = self._table.get(job_id)
         if state is None and self._durable is not None:
-            state = self._durable.load(job_id)
-            if state is not None:
-                state.host = cast("JobHost", self)
-                self._table.add_resting(state)
-                state = self._table.get(job_id)
+            with self._durable.starting:
+                state = self._durable.load(job_id)
+                if state is not None:
+                    state.host = cast("JobHost", self)
+                    self._table.add_resting(state)
+                    state = self._table.get(job_id)
         return state
 
     def list_jobs(self, status: str | None = None, flow_id: str | None = None) -> list[JobState]:
@@ -68,12 +124,28 @@ class JobDirectory:
         if self._durable is None:
             return []
         finished = {job.job_id for job in self._table.all() if job.status in FINISHED}
-        return [job for job in self._durable.left.values() if job.id not in finished]
+        return [job for job in list(self._durable.left.values()) if job.id not in finished]
 
     def known_plan(self, state: JobState) -> FlowPlan | None:
         """The plan of a job's flow, if that is in the store's jobs' flows; the engine's."""
         flow = None if self._durable is None else self._durable.flow(state.flow_id)
         return None if flow is None else plan_of(flow)
+
+    def read_history(self, job: JobState | str, from_position: int = 1) -> Iterator[ExecutionRecord | Lagged]:
+        """What the store has of a job's history by now, oldest first; it is read as the iterator is advanced.
+
+        A `Lagged` stands where records are not kept any more: the first ones of a long job, unless the runtime was
+        made with `history="full"`. RuntimeOptionError without a store. Not to be called inside handlers.
+        """
+        if self._durable is None:
+            raise RuntimeOptionError("job", job, "Only a store keeps a history to be read; see execution_history.")
+        if type(from_position) is not int or from_position < 1:
+            raise RuntimeOptionError("from_position", from_position, "Give a whole number, 1 or more.")
+        state = self._state(job)
+        with state.control_lock:
+            last = state.data.position
+        state.flush()
+        return self._durable.read_history(state.job_id, from_position, last)
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""

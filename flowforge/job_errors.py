@@ -75,7 +75,7 @@ class UnknownJobError(FlowForgeError, LookupError):
     def __init__(self, job_id: object) -> None:
         super().__init__(
             f"The runtime has no job {job_id!r}. Use the runtime that started it; "
-            "finished jobs are let go beyond max_finished_jobs."
+            "finished jobs are let go beyond max_finished_jobs, and by the prune of a store."
         )
         self.job_id = job_id
 

@@ -132,7 +132,7 @@ class JobLauncher(JobDirectory):
         if opening.plan.is_isolated or self.log.is_durable:
             opening = opening._replace(payload=self.codec.copy(opening.payload, "entry_params"))
         data = JobData(checked_id(job_id), flow.flow_id)
-        state = JobState(data, JobView(data.job_id, self.options.max_history, self.options.max_outputs), self.codec)
+        state = JobState(data, JobView(data.job_id, self.options.remembered, self.options.max_outputs), self.codec)
         self._table.reserve(state, is_left=self.log.is_durable and open_step() is not None)
         try:
             job = self._build(state, opening.plan, opening.limit)
@@ -242,7 +242,7 @@ class JobLauncher(JobDirectory):
         if flow is not None:
             flow.note_job(state)
         state.view.is_live = True
-        state.view.set_limits(self.options.max_history, self.options.max_outputs)
+        state.view.set_limits(self.options.remembered, self.options.max_outputs)
         state.live = job
         if state.output_handler is not None:
             self._outputs.attach(job, state.output_handler)

@@ -18,7 +18,7 @@ from flowforge.async_waiting import wait_on_loop
 from flowforge.at_rest import check_outcome, last_number, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
-from flowforge.job_errors import JobFinishedError, UnknownTargetError, WaitInStepError
+from flowforge.job_errors import JobFinishedError, UnknownJobError, UnknownTargetError, WaitInStepError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
 from flowforge.job_steering import cancel_job, close_job, live_of, pause_job, request_pause
@@ -68,6 +68,8 @@ class JobState:
         self._idle_lock = threading.RLock()
         self.output_handler: OutputHandler | None = None
         """What handles the outputs of `send_output`; given by `set_output_handler`."""
+        self.is_let_go = False
+        """Whether its store has let it go: it can be looked at, but nothing more is kept of it; the engine's."""
 
     def __repr__(self) -> str:
         return f"<JobState {self.job_id!r} of {self.flow_id!r}: {self.status}>"
@@ -130,7 +132,7 @@ class JobState:
         """Whether a crash can take nothing of what it shows now; None without a store, which has no disk."""
         if self.log is None or not self.log.is_durable:
             return None
-        return self.starting is None and last_number(self) <= self.log.safe
+        return self.starting is None and not self.is_let_go and last_number(self) <= self.log.safe
 
     # Its routines
 
@@ -286,9 +288,12 @@ class JobState:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that it shows now is on disk; False after `timeout` seconds. Without a store it returns True.
 
-        Raises WaitInStepError inside a handler, and StoreFailedError if its store has failed before that.
+        Raises WaitInStepError inside a handler, StoreFailedError if its store has failed before that, and
+        UnknownJobError if it has let the job go.
         """
         self._check_outside_a_step()
+        if self.is_let_go:
+            raise UnknownJobError(self.job_id)
         return self._has_begun(timeout) and wait_until_safe(self, timeout)
 
     def close(self) -> None:

@@ -188,7 +188,7 @@ def _view_of(saved: SavedJob, codec: Codec) -> JobView:
         (o.at, o.routine, Output(o.name, _payload_of(o.payload, codec), is_event=False)) for o in saved.output_log
     )
     view.outputs_dropped = saved.outputs_dropped
-    view.past_history = [_entry_of(entry, codec) for entry in saved.history]
+    view.past_history = deque(_entry_of(entry, codec) for entry in saved.history)
     view.history_dropped = saved.history_dropped
     return view
 

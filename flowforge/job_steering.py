@@ -71,9 +71,9 @@ def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
 
 
 def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
-    check_is_kept(job_state)
     running: list[StillRunning] = []
     with job_state.control_lock:
+        check_is_kept(job_state)
         if job_state.live is not None and not job_state.live.is_over:
             running = control.cancel(job_state.live, reason)
         elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
@@ -87,8 +87,8 @@ def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
 
 def close_job(job_state: JobState) -> None:
     """Do what `JobState.close` promises."""
-    check_is_kept(job_state)
     with job_state.control_lock:
+        check_is_kept(job_state)
         if job_state.live is not None and not job_state.is_resting:
             control.close(job_state.live)
         elif job_state.data.is_kept_alive:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from threading import Event, RLock
 from typing import TYPE_CHECKING
 
-from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError
+from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError, UnknownJobError
 from flowforge.job_status import FINISHED
 
 if TYPE_CHECKING:
@@ -46,12 +46,14 @@ class JobTable:
         """Claim a job's id, to start or resume it; until `note_start` or `release` nobody else can.
 
         A job that was loaded from a file takes the place of the one that was saved, unless that runs.
-        RuntimeClosedError after `close`, unless it may be left for the next start.
-        DuplicateJobError if another job has the id, JobFinishedError if this one is being started or runs.
+        RuntimeClosedError after `close`, unless it may be left for the next start. DuplicateJobError if another job has
+        the id, JobFinishedError if this one is being started or runs, UnknownJobError if its store has let it go.
         """
         with self._lock:
             if not is_left:
                 self._check_open(job)
+            if job.is_let_go:
+                raise UnknownJobError(job.job_id)
             before = self._jobs.get(job.job_id)
             known = job if before is None else before
             is_taken = job.job_id in self._running or job.job_id in self._starting
@@ -70,6 +72,23 @@ class JobTable:
                 self._jobs[job.job_id] = job
                 if job.committed_status in FINISHED:
                     self._let_go_of_oldest(job)
+
+    def withdraw(self, job_id: str) -> bool:
+        """Forget a job that its store is to let go; False if it runs or is being started."""
+        with self._lock:
+            if job_id in self._running or job_id in self._starting:
+                return False
+            self._finished.pop(job_id, None)
+            job = self._jobs.pop(job_id, None)
+            if job is not None:
+                job.is_let_go = True
+            return True
+
+    def put_back(self, job: JobState) -> None:
+        """Know a job again that was withdrawn, and stays."""
+        with self._lock:
+            job.is_let_go = False
+            self.add_resting(job)
 
     def release(self, job: JobState) -> None:
         """Give back the claim on a job that will not be started, and know under its id what was known before."""

@@ -1,6 +1,7 @@
 """The limits and numbers of a runtime, checked once."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from flowforge.job_errors import RuntimeOptionError
 from flowforge.option_checks import is_amount
@@ -14,8 +15,13 @@ class RuntimeOptions:
 
     thread_pool_size: int = 16
     """How many handlers may run on threads at once; a hard limit. Threads are started as they are needed."""
+    history: Literal["full", "recent", "off"] = "recent"
+    """What each job remembers of its execution: its last `max_history` records, or, if it is `off`, nothing.
+
+    With `full` the store keeps every record, and `Runtime.read_history` reads them; only for a runtime with a store.
+    """
     max_history: int = 10_000
-    """Records that each job remembers."""
+    """Records that each job remembers in memory."""
     max_outputs: int = 100_000
     """Payloads that each job keeps per output, and entries of its output log and of its shared log."""
     max_finished_jobs: int = 10_000
@@ -28,5 +34,12 @@ class RuntimeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise RuntimeOptionError(name, value, "Give a whole number, 1 or more.")
+        if self.history not in {"full", "recent", "off"}:
+            raise RuntimeOptionError("history", self.history, "Give one of ['full', 'recent', 'off'].")
         if not is_amount(self.shutdown_timeout):
             raise RuntimeOptionError("shutdown_timeout", self.shutdown_timeout, "Give seconds, 0 or more.")
+
+    @property
+    def remembered(self) -> int:
+        """How many records each job remembers in memory."""
+        return 0 if self.history == "off" else self.max_history

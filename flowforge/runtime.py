@@ -75,7 +75,7 @@ class Runtime(JobLauncher):
         flows: Iterable[FlowGraph] = (),
         drains_at_exit: bool = True,
     ) -> None:
-        self.options = checked_options(thread_pool_size, options)
+        self.options = checked_options(thread_pool_size, options, store)
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
             self.options.thread_pool_size, drains_at_exit=False
         )
@@ -98,8 +98,9 @@ class Runtime(JobLauncher):
         self._exit_call = run_at_exit(lambda: drain(me)) if drains_at_exit else None
         if self.log.is_durable:
             facts = self.codec, self._bases, self.dispatcher.clock, known_registry(self._flows)
-            self._durable = DurableJobs(cast("Store", self.log), *facts)
+            self._durable = DurableJobs(cast("Store", self.log), *facts, keeps_records=self.options.history == "full")
             cast("Store", self.log).call_when_failed(lambda: note_failure(me))
+            self._let_go_with()
             try:
                 self._durable.open(flows, self._take_recovered)
             except BaseException:

@@ -21,6 +21,7 @@ from flowforge.step_context import CURRENT_STEP
 if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.job_state import JobState
+    from flowforge.stores.store import Log
 
 __all__ = [
     "check_fits_handler",
@@ -39,14 +40,22 @@ __all__ = [
 ]
 
 
-def checked_options(thread_pool_size: int | None, options: RuntimeOptions | None) -> RuntimeOptions:
-    """The options of a runtime; RuntimeOptionError if the pool's size is given twice, or they are something else."""
+def checked_options(
+    thread_pool_size: int | None, options: RuntimeOptions | None, store: Log | str | None
+) -> RuntimeOptions:
+    """The options of a runtime on that store; RuntimeOptionError for what they cannot be.
+
+    The pool's size may be given once only, and a full history needs a store that keeps it.
+    """
     if options is None:
         return RuntimeOptions() if thread_pool_size is None else RuntimeOptions(thread_pool_size=thread_pool_size)
     if not isinstance(options, RuntimeOptions):
         raise RuntimeOptionError("options", options, "Give RuntimeOptions(...).")
     if thread_pool_size is not None:
         raise RuntimeOptionError("thread_pool_size", thread_pool_size, "Give it in the options, which were given too.")
+    if options.history == "full" and not isinstance(store, str) and not getattr(store, "is_durable", False):
+        remedy = "Give the runtime a store, which keeps it; in memory choose 'recent', with a larger max_history."
+        raise RuntimeOptionError("history", "full", remedy)
     return options
 
 

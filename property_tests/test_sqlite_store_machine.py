@@ -36,7 +36,7 @@ class SqliteStoreMachine(RuleBasedStateMachine):
 
     def opened(self) -> SqliteStore:
         store = SqliteStore(self.folder / str(self.boots) / "jobs.db", Codec(), fold_records=6)
-        store.fold_with(fold)
+        store.fold_with(fold, keeps_records=True)
         return store
 
     @rule(job=JOBS, value=strategies.binary(max_size=300))
@@ -94,6 +94,8 @@ class SqliteStoreMachine(RuleBasedStateMachine):
             positions = [int(word) for word in text.split(", ") if word]
             assert positions + [record.position for record in history.records] == [r.position for r in records]
             assert history.records == records[len(positions) :]
+            assert list(self.store.every_record(job)) == records
+            assert list(self.store.every_record(job, 4)) == records[3:]
 
     @invariant()
     def lists_the_jobs(self) -> None:

@@ -87,7 +87,7 @@ class JobView:
         self.reason = ""
         self.is_live = False
         self.is_applying = False
-        self.past_history: list[ExecutionRecord] = []
+        self.past_history: deque[ExecutionRecord] = deque()
         """What a loaded job brought with it."""
         self.output_listener: Callable[[Record], None] | None = None
         self.listeners: tuple[Callable[[Record], None], ...] = ()
@@ -140,9 +140,10 @@ class JobView:
         return states[0] if states else None
 
     def set_limits(self, max_history: int, max_outputs: int) -> None:
-        """Remember that much from now on."""
+        """Remember that much from now on, and let go of what is more; a history of 0 is none."""
         with self.lock:
             self.max_history, self.max_outputs = max_history, max_outputs
+            self._let_go_of_oldest()
 
     def add_listener(self, listener: Callable[[Record], None]) -> None:
         """Have `listener` called with each record from now on, in order, with the view's lock held."""
@@ -266,20 +267,27 @@ class JobView:
             self.trees.setdefault((entry.routine, entry.replica), _new_tree(entry.state))
 
     def _remember(self, applied: list[Record]) -> None:
-        history = self.history
-        history.extend(applied)
-        excess = len(history) - self.max_history
-        if excess > 0:
-            for _ in range(excess):
-                history.popleft()
-            self.history_dropped += excess
-            if self.history_dropped == excess:
-                logger.warning(
-                    "Job %r has more than %d records; the oldest leave its history.",
-                    self.job_id,
-                    self.max_history,
-                    extra=about(self.job_id),
-                )
+        if not self.max_history:
+            self.history_dropped += len(applied)
+            return
+        self.history.extend(applied)
+        excess = self._let_go_of_oldest()
+        if excess and self.history_dropped == excess:
+            logger.warning(
+                "Job %r has more than %d records; the oldest leave its history.",
+                self.job_id,
+                self.max_history,
+                extra=about(self.job_id),
+            )
+
+    def _let_go_of_oldest(self) -> int:
+        """Let go of what is more than may be remembered; how much that was."""
+        past, history = self.past_history, self.history
+        excess = max(0, len(past) + len(history) - self.max_history)
+        for _ in range(excess):
+            (past or history).popleft()
+        self.history_dropped += excess
+        return excess
 
     def entries(self) -> list[ExecutionRecord]:
         """The history, oldest first."""

@@ -33,13 +33,15 @@ class JobRow(NamedTuple):
     changed: int
     """Microseconds since the epoch, of its last record."""
     records: int
-    """How many records it has, those in its base not counted."""
+    """How many records it has, those that its base stands for not counted."""
     size: int
     """How many bytes these are."""
     base: int
     """How many bytes its base has; 0 if there is none."""
     checksum: int
     """Of its base and its chunks, one after the other."""
+    aside: int = 0
+    """How many of the records that its base stands for were set aside."""
     seal: int = 0
 
     @classmethod

@@ -8,6 +8,7 @@ Guarantees:
   written and nothing is acknowledged.
 - A process whose store was taken over commits nothing, nor does a forked child.
 - Long jobs are shortened by a thread of their own, which holds up the writer for a read or one commit at a time.
+- Jobs are deleted by way of `let_go`, which is called with no lock held.
 - One lock guards the connection; the queue has its own, and nobody waits for the first while holding the second.
 """
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from flowforge.records import Record
     from flowforge.stores.codec import Codec
     from flowforge.stores.job_rows import JobRow
-    from flowforge.stores.store import Fold, KnownJob
+    from flowforge.stores.store import Fold, KnownJob, LetGo
 
 __all__ = ["SqliteStore"]
 
@@ -51,7 +52,8 @@ class SqliteStore:
 
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A job with more than
     `fold_records` records, or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the
-    seconds between two attempts while the disk is full. `connection_type` makes the connection.
+    seconds between two attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody
+    reads it. `connection_type` makes the connection.
     """
 
     is_durable = True
@@ -66,6 +68,7 @@ class SqliteStore:
         fold_records: int = 10_000,
         fold_bytes: int = 4 << 20,
         retry_interval: float = 1.0,
+        log_bytes: int = 64 << 20,
         clock: Clock | None = None,
         connection_type: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
@@ -87,8 +90,12 @@ class SqliteStore:
             raise
         self._io = threading.RLock()
         self._queue = CommitQueue(self._tables.last_number, window, window_bytes)
-        self._writer = SqliteWriter(self._file, self._tables, self._queue, self._io, retry_interval)
+        self._writer = SqliteWriter(
+            self._file, self._tables, self._queue, self._io, retry_interval=retry_interval, log_bytes=log_bytes
+        )
         self._folder: Folder | None = None
+        self._keeps_records = False
+        self._let_go: LetGo = lambda jobs, delete: delete(jobs)
         self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
         self._writer.start()
@@ -178,19 +185,44 @@ class SqliteStore:
             stored = tables.stored(job)
         return History(None, []) if stored is None else self._history_of(stored)
 
+    def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
+        """The safe records of a job from a position on, in order, those that were set aside included."""
+        for records in self._parts(job):
+            # Positions rise, so the last one tells of all.
+            if records and decode_record(records[-1], job, self._codec).position >= from_position:
+                found = (decode_record(data, job, self._codec) for data in records)
+                yield from (record for record in found if record.position >= from_position)
+
+    def _parts(self, job: str) -> Iterator[list[bytes]]:
+        first = last = 0
+        while True:
+            with self._tidied() as tables:
+                part = tables.aside_after(job, last)
+                stored = tables.stored(job) if part is None else None
+            if part is None:
+                if stored is not None and first in {0, stored.row.first}:
+                    yield stored.records
+                return
+            if first not in {0, part.job}:
+                return
+            first, last = part.job, part.last
+            yield part.records
+
     def _history_of(self, stored: Stored) -> History:
         job = stored.row.job
         return History(stored.base, [decode_record(data, job, self._codec) for data in stored.records])
 
     # Keeping it small
 
-    def fold_with(self, fold: Fold) -> None:
+    def fold_with(self, fold: Fold, *, keeps_records: bool = False) -> None:
         """From now on make bases of long jobs with `fold`, which a thread of the store calls, with no lock held.
 
-        Called by the runtime that takes the store; StoreInUseError if another has.
+        The records that a base stands for are deleted, or, with `keeps_records`, set aside. Called by the runtime
+        that takes the store; StoreInUseError if another has.
         """
         if self._folder is not None:
             raise StoreInUseError(self.path, None)
+        self._keeps_records = keeps_records
         self._folder = Folder(self._next_long, self._shorten, fold)
         self._tables.on_long = self._folder.look
         self._folder.start()
@@ -208,7 +240,11 @@ class SqliteStore:
             if base is None:
                 tables.keep_long(stored.row.job)
             else:
-                tables.replace(stored, base)
+                tables.replace(stored, base, keeps_records=self._keeps_records)
+
+    def let_go_with(self, let_go: LetGo) -> None:
+        """From now on delete by way of `let_go`, which knows the jobs that are in use; called with no lock held."""
+        self._let_go = let_go
 
     def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
         """Forget finished jobs, and give their number; StoreRetentionError for jobs that are not finished.
@@ -216,14 +252,25 @@ class SqliteStore:
         `older_than` is a time, or seconds before now, that their last record must be older than. Without `status`
         completed and cancelled jobs go; failed ones, which can be resumed, only if it names them.
         """
-        with self._tidied() as tables:
-            names = chosen(tables.jobs(), older_than, status, self._clock.now())
-            return tables.delete(names)
+        now = self._clock.now()
+        statuses = status if status is None or isinstance(status, str) else frozenset(status)
+
+        def delete(free: Sequence[str]) -> list[str]:
+            with self._tidied() as tables:
+                # Something may have been done to one of them since they were chosen.
+                still = set(chosen(tables.jobs(), older_than, statuses, now))
+                return tables.delete([job for job in free if job in still])
+
+        return len(self._let_go(chosen(self.jobs(), older_than, statuses, now), delete))
 
     def delete(self, jobs: Sequence[str]) -> int:
-        """Forget jobs, whatever their status, and give the number of those that were there."""
-        with self._tidied() as tables:
-            return tables.delete(jobs)
+        """Forget jobs, whatever their status, but for those that run; give the number of those that were there."""
+
+        def delete(free: Sequence[str]) -> list[str]:
+            with self._tidied() as tables:
+                return tables.delete(free)
+
+        return len(self._let_go(jobs, delete))
 
     def vacuum(self) -> None:
         """Give the space of forgotten jobs back to the disk; nothing is made safe meanwhile."""

@@ -41,17 +41,22 @@ CREATE TABLE chunks (
     job TEXT NOT NULL, first INTEGER NOT NULL, is_base INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX chunks_of_job ON chunks (job, first);
+CREATE TABLE aside (
+    job TEXT NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX aside_of_job ON aside (job, last);
 CREATE TABLE jobs (
     job TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, first INTEGER NOT NULL, changed INTEGER NOT NULL,
     records INTEGER NOT NULL, size INTEGER NOT NULL, base INTEGER NOT NULL, checksum INTEGER NOT NULL,
-    seal INTEGER NOT NULL
+    aside INTEGER NOT NULL, seal INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX jobs_in_order ON jobs (first);
 """
+_BUSY_TIMEOUT = 5000
 _SETTINGS = (
     ("journal_mode", "wal"),
     ("synchronous", 2),
-    ("busy_timeout", 5000),
+    ("busy_timeout", _BUSY_TIMEOUT),
     ("mmap_size", 0),
     ("foreign_keys", 1),
 )
@@ -180,9 +185,15 @@ class SqliteFile:
         except OSError:
             return 0
 
-    def shorten_log(self) -> None:
-        """Move the write-ahead log into the database, and cut it to nothing, unless a reader is in the way."""
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def shorten_log(self) -> bool:
+        """Move the write-ahead log into the database, and cut it to nothing; False if a reader is in the way."""
+        # Whoever waits for the disk must not wait for a reader.
+        self.connection.execute("PRAGMA busy_timeout = 0").close()
+        try:
+            (is_busy, _, _) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT}").close()
+        return not is_busy
 
     def close(self) -> None:
         """Close the database and let go of the lock."""

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from flowforge.stores.sqlite_file import SqliteFile
 
-__all__ = ["SqliteTables", "Stored"]
+__all__ = ["Part", "SqliteTables", "Stored"]
 
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder(list[bytes]).decode
 _ROWS_AT_ONCE = 128
+_SEEDS = 1 << 32
 _COLUMNS = ", ".join(JobRow._fields)
 
 
@@ -38,6 +39,16 @@ class Stored(NamedTuple):
     records: list[bytes]
     last_chunk: int
     """Where the last of its chunks begins."""
+
+
+class Part(NamedTuple):
+    """Records of a job that were set aside when a base came to stand for them."""
+
+    job: int
+    """The number of the job's first record, by which one job is told from a later one of its id."""
+    last: int
+    """Where the last of its chunks began: what the next part is asked for with."""
+    records: list[bytes]
 
 
 class SqliteTables:
@@ -205,8 +216,29 @@ class SqliteTables:
             raise self._damage(f"records of the job {job!r} are not what was written")
         return Stored(row, base, records, last)
 
-    def replace(self, before: Stored, base: bytes) -> bool:
-        """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing."""
+    def aside_after(self, job: str, last: int) -> Part | None:
+        """The first of a job's parts that were set aside after `last`; None if there is none."""
+        rows = self._rows_of([job])
+        if not rows or not rows[0].aside:
+            return None
+        if not last:
+            (count,) = self._execute("SELECT sum(count) FROM aside WHERE job = ?", (job,)).fetchone()
+            if count != rows[0].aside:
+                raise self._damage(f"old records of the job {job!r} are missing")
+        text = "SELECT last, count, checksum, data FROM aside WHERE job = ? AND last > ? ORDER BY last LIMIT 1"
+        found = self._execute(text, (job, last)).fetchone()
+        if found is None:
+            return None
+        last, count, checksum, data = found
+        if not isinstance(data, bytes) or zlib.crc32(data, last % _SEEDS) != checksum:
+            raise self._damage(f"old records of the job {job!r} are not what was written")
+        return Part(rows[0].first, last, _decode(data))
+
+    def replace(self, before: Stored, base: bytes, *, keeps_records: bool = False) -> bool:
+        """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing.
+
+        With `keeps_records` these are set aside.
+        """
         job = before.row.job
         self.long_jobs.pop(job, None)
         rows = self._rows_of([job])
@@ -219,8 +251,15 @@ class SqliteTables:
             checksum = zlib.crc32(data, checksum)
         size = sum(len(data) for (data,) in rest)
         left = rows[0].records - len(before.records)
-        row = rows[0]._replace(records=left, size=size, base=len(base), checksum=checksum).sealed()
+        row = rows[0]._replace(records=left, size=size, base=len(base), checksum=checksum)
+        if keeps_records:
+            row = row._replace(aside=row.aside + len(before.records))
+        row = row.sealed()
         with self._file.transaction():
+            if keeps_records:
+                old = _encode(before.records)
+                part = (job, before.last_chunk, len(before.records), zlib.crc32(old, before.last_chunk % _SEEDS), old)
+                self._insert("INSERT INTO aside VALUES", [part])
             self._execute("DELETE FROM chunks WHERE job = ? AND first <= ?", (job, before.last_chunk))
             self._insert("INSERT INTO chunks VALUES", [(job, before.last_chunk, 1, 1, base)])
             self._insert("INSERT OR REPLACE INTO jobs VALUES", [row])
@@ -230,20 +269,21 @@ class SqliteTables:
         self._note_long([row])
         return True
 
-    def delete(self, jobs: Sequence[str]) -> int:
-        """Forget jobs; how many of them there were."""
+    def delete(self, jobs: Sequence[str]) -> list[str]:
+        """Forget jobs; those of them that there were."""
         head = self._head
         with self._file.transaction():
             rows = self._rows_of(jobs)
             for row in rows:
                 head = head.with_row(row, None)
                 self._execute("DELETE FROM chunks WHERE job = ?", (row.job,))
+                self._execute("DELETE FROM aside WHERE job = ?", (row.job,))
                 self._execute("DELETE FROM jobs WHERE job = ?", (row.job,))
             self._file.set_meta("head", head.encode())
         self._head = head
         for row in rows:
             self.long_jobs.pop(row.job, None)
-        return len(rows)
+        return [row.job for row in rows]
 
     def _damage(self, problem: str) -> StoreDamagedError:
         return StoreDamagedError(str(self._file.path), problem)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowforge.errors import FlowForgeError
@@ -27,12 +28,13 @@ _FRAMES, _BYTES = 256, 1 << 20
 """How long the common log grows before a writer that has nothing else to do moves it into chunks."""
 _TOO_LONG = 8
 """How many times longer than that it is when a busy writer does so too."""
-_LOG_BYTES = 64 << 20
-"""How large the write-ahead log becomes before an idle writer cuts it."""
 
 
 class SqliteWriter:
-    """Makes safe what comes into the queue; `io` guards the connection."""
+    """Makes safe what comes into the queue; `io` guards the connection.
+
+    A write-ahead log of more than `log_bytes` is cut.
+    """
 
     def __init__(
         self,
@@ -40,14 +42,18 @@ class SqliteWriter:
         tables: SqliteTables,
         queue: CommitQueue,
         io: threading.RLock,
+        *,
         retry_interval: float,
+        log_bytes: int,
     ) -> None:
         self._file = file
         self._tables = tables
         self._queue = queue
         self._io = io
         self._retry_interval = retry_interval
+        self._log_bytes = log_bytes
         self._is_stalled = False
+        self._is_held = False
         self._path = str(file.path)
         self._thread = threading.Thread(target=self._run, name="flowforge-store", daemon=True)
 
@@ -66,8 +72,7 @@ class SqliteWriter:
                     self._commit(batch)
                 self._queue.call_back()
                 self._tidy_if_due()
-            with self._io:
-                self._tables.tidy()
+            self._tidy(is_idle=True)
         except sqlite3.Error as error:
             self._fail(error_from(self._path, error))
         except FlowForgeError as failure:
@@ -109,6 +114,9 @@ class SqliteWriter:
                 self._is_stalled = True
                 text = "The store %r cannot be written (%s). Its jobs wait; free some space."
                 logger.error(text, self._path, error)  # noqa: TRY400 - the traceback tells no more
+            with suppress(sqlite3.OperationalError):
+                # What it takes most of is its own log.
+                self._file.shorten_log()
             return False
         if not is_ours:
             raise StoreFencedError(self._path)
@@ -123,12 +131,29 @@ class SqliteWriter:
         is_idle = self._queue.is_idle
         if share < 1 or (share < _TOO_LONG and not is_idle):
             return
+        self._tidy(is_idle=is_idle)
+
+    def _tidy(self, *, is_idle: bool) -> None:
         try:
             with self._io:
                 self._tables.tidy()
-                if is_idle and self._file.log_size() > _LOG_BYTES:
-                    self._file.shorten_log()
+                self._shorten_log(is_idle=is_idle)
         except sqlite3.OperationalError as error:
             # The log stays as it is until there is space for its chunks.
             if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
                 raise
+
+    def _shorten_log(self, *, is_idle: bool) -> None:
+        """Cut the write-ahead log if it is long; say once that a reader keeps it from being cut."""
+        size = self._file.log_size()
+        if size <= self._log_bytes or (self._is_held and not is_idle):
+            return
+        was_held, self._is_held = self._is_held, not self._file.shorten_log()
+        if self._is_held and not was_held:
+            text = (
+                "The log of the store %r has grown to %d bytes, for another program has a transaction open that reads "
+                "the file. It grows until that ends it."
+            )
+            logger.error(text, self._path, size)
+        elif was_held and not self._is_held:
+            logger.warning("The log of the store %r is short again.", self._path)

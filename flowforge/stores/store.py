@@ -1,12 +1,13 @@
 """What a store offers to a runtime: a log that records come into and are read from, and the jobs that are in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from flowforge.errors import FlowForgeError
 from flowforge.records import Record
 
-__all__ = ["Fold", "FoldingStore", "History", "KnownJob", "Log", "Store"]
+__all__ = ["Delete", "Fold", "FoldingStore", "History", "KnownJob", "LetGo", "Log", "PrunableStore", "Store"]
 
 
 class KnownJob(NamedTuple):
@@ -21,10 +22,10 @@ class KnownJob(NamedTuple):
 
 
 class History(NamedTuple):
-    """All that a store has of a job."""
+    """What a job is recovered from."""
 
     base: bytes | None
-    """What a fold made of the records that the store no longer has; None if it has all."""
+    """What a fold made of the first records; None if there is none."""
     records: list[Record]
     """Those that follow, in order."""
 
@@ -102,10 +103,48 @@ class Store(Log, Protocol):
 class FoldingStore(Protocol):
     """A store that can shorten a long job, if it is told how."""
 
-    def fold_with(self, fold: Fold) -> None:
-        """From now on make bases of long jobs; `fold` is called by a thread of the store, with no lock held."""
+    def fold_with(self, fold: Fold, *, keeps_records: bool = False) -> None:
+        """From now on make bases of long jobs; `fold` is called by a thread of the store, with no lock held.
+
+        The records that a base stands for are deleted, or, with `keeps_records`, set aside.
+        """
         ...
 
     def history(self, job: str) -> History:
-        """All that is kept of a job; without base and records if it has no such job."""
+        """A job's base and the records that follow; without both if it has no such job."""
+        ...
+
+    def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
+        """The safe records of a job from a position on, in order, those that were set aside included.
+
+        They are read as the iterator is advanced, in parts that are no larger than what a recovery reads.
+        """
+        ...
+
+
+Delete = Callable[[Sequence[str]], Sequence[str]]
+"""Deletes those of these jobs that may go, and gives their ids."""
+
+LetGo = Callable[[Sequence[str], Delete], Sequence[str]]
+"""Calls a `Delete` with those of these jobs that nobody uses, and gives what that gave."""
+
+
+@runtime_checkable
+class PrunableStore(Store, Protocol):
+    """A store that can let jobs go."""
+
+    def let_go_with(self, let_go: LetGo) -> None:
+        """From now on delete by way of `let_go`, which is called with no lock held."""
+        ...
+
+    def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
+        """Forget finished jobs that are not in use, and give their number."""
+        ...
+
+    def delete(self, jobs: Sequence[str]) -> int:
+        """Forget those of these jobs that are not in use, and give their number."""
+        ...
+
+    def vacuum(self) -> None:
+        """Give the space of forgotten jobs back."""
         ...

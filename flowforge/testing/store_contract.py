@@ -1,5 +1,7 @@
 """What every store promises, as tests: derive a class of them to check a store of your own.
 
+One that shortens long jobs, or lets jobs go, has more to promise: see `store_keeping_contract`.
+
 class TestMyStore(StoreContract):
     @pytest.fixture
     def medium(self, tmp_path: Path) -> StoreMedium:
@@ -17,7 +19,14 @@ from flowforge.records import JobClosed, JobMoved, JobReplaced, JobStarted, Reco
 from flowforge.stores.store import KnownJob, Store
 from flowforge.stores.store_errors import StoreClosedError
 
-__all__ = ["StoreContract", "StoreMedium", "moved", "replaced", "started", "written"]
+__all__ = [
+    "StoreContract",
+    "StoreMedium",
+    "moved",
+    "replaced",
+    "started",
+    "written",
+]
 
 _MANY = 1_000_000
 

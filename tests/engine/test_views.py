@@ -109,7 +109,7 @@ def test_positions_have_no_gap_and_epochs_do_not_fall(run: Run, chain: Chain) ->
     assert [record.epoch for record in records] == sorted(record.epoch for record in records)
 
 
-def bounded_runtime(**options: int) -> Runtime:
+def bounded_runtime(**options: Any) -> Runtime:
     return Runtime(options=RuntimeOptions(thread_pool_size=2, **options))
 
 

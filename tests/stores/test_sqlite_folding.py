@@ -214,7 +214,7 @@ def test_a_job_that_is_deleted_while_it_is_shortened_stays_away(tmp_path: Path) 
 class Telling(SqliteStore):
     """Tells when a job was folded."""
 
-    def fold_with(self, fold: Fold) -> None:
+    def fold_with(self, fold: Fold, *, keeps_records: bool = False) -> None:
         self.folded = threading.Event()
 
         def tell(job: str, history: History) -> bytes:
@@ -222,7 +222,7 @@ class Telling(SqliteStore):
             self.folded.set()
             return base
 
-        super().fold_with(tell)
+        super().fold_with(tell, keeps_records=keeps_records)
 
 
 def test_a_runtime_reads_a_job_from_its_base(tmp_path: Path) -> None:

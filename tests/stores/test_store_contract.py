@@ -15,6 +15,7 @@ from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import Store
 from flowforge.stores.store_errors import StoreFailedError
 from flowforge.testing.store_contract import StoreContract, StoreMedium
+from flowforge.testing.store_keeping_contract import FoldingStoreContract, PrunableStoreContract
 
 
 class InMemory:
@@ -95,7 +96,7 @@ class TestMemoryStore(StoreContract):
         return InMemory()
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(FoldingStoreContract, PrunableStoreContract):
     @pytest.fixture
     def medium(self, tmp_path: Path) -> StoreMedium:
         return InFile(tmp_path)
