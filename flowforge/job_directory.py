@@ -80,7 +80,10 @@ class JobDirectory:
         assert self._durable is not None, "only a store lets jobs go"
         job = self._table.get(job_id)
         if job is None:
-            return True
+            job = self._table.held(job_id)
+            if job is None:
+                return True
+            self._table.add_resting(job)
         with job.control_lock:
             if not self._table.withdraw(job_id):
                 return False
@@ -102,7 +105,7 @@ class JobDirectory:
         state = self._table.get(job_id)
         if state is None and self._durable is not None:
             with self._durable.starting:
-                state = self._durable.load(job_id)
+                state = self._table.held(job_id) or self._durable.load(job_id)
                 if state is not None:
                     state.host = cast("JobHost", self)
                     self._table.add_resting(state)

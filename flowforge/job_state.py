@@ -297,7 +297,7 @@ class JobState:
         return self._has_begun(timeout) and wait_until_safe(self, timeout)
 
     def close(self) -> None:
-        """Keep it open for posts no longer: it ends when nothing is left to do."""
+        """Keep it open for posts no longer: it ends when nothing is left to do. Inside a step, when that commits."""
         close_job(self)
 
     def pause(self, reason: str = "", checkpoint: Any = None, timeout: float | None = None) -> list[StillRunning]:
@@ -316,7 +316,8 @@ class JobState:
     def cancel(self, reason: str = "") -> list[StillRunning]:
         """End it for good; return the steps that still run, whose effects will be refused.
 
-        A paused one is cancelled where it stands; one that has finished stays as it is.
+        A paused one is cancelled where it stands; one that has finished stays as it is. Inside a step its own job ends
+        at once, without the step; another job does so when the step commits, and nothing is returned.
         """
         return cancel_job(self, reason)
 

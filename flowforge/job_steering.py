@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine import control
@@ -59,11 +60,10 @@ def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:
 def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
     """Do what `JobState.cancel` promises."""
     checked_reason(reason)
-    live = live_of(job_state, "cancel a job")
+    live_of(job_state, "cancel a job")
     step = CURRENT_STEP.get()
-    if live is None and isinstance(step, Step) and step.is_open and job_state.status is JobStatus.PENDING:
-        # The job starts when this step commits, and the command follows.
-        step.do_after_commit(lambda: _cancel_now(job_state, reason))
+    if isinstance(step, Step) and step.is_open and step.job_state is not job_state:
+        step.do_after_commit(partial(_cancel_now, job_state, reason))
         return []
     running = _cancel_now(job_state, reason)
     wait_until_safe(job_state)
@@ -87,6 +87,15 @@ def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
 
 def close_job(job_state: JobState) -> None:
     """Do what `JobState.close` promises."""
+    step = CURRENT_STEP.get()
+    if isinstance(step, Step) and step.is_open:
+        step.do_after_commit(partial(_close_now, job_state))
+        return
+    _close_now(job_state)
+    wait_until_safe(job_state)
+
+
+def _close_now(job_state: JobState) -> None:
     with job_state.control_lock:
         check_is_kept(job_state)
         if job_state.live is not None and not job_state.is_resting:
@@ -94,4 +103,3 @@ def close_job(job_state: JobState) -> None:
         elif job_state.data.is_kept_alive:
             job_state.data.is_kept_alive = False
             append_at_rest(job_state, JobClosed)
-    wait_until_safe(job_state)

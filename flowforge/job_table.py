@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from threading import Event, RLock
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError, UnknownJobError
 from flowforge.job_status import FINISHED
@@ -35,6 +36,8 @@ class JobTable:
         self._starting: dict[str, tuple[JobState | None, bool]] = {}
         """What was known under each id before it was reserved, and whether it counted as finished."""
         self._running: dict[str, Job] = {}
+        self._held: WeakValueDictionary[str, JobState] = WeakValueDictionary()
+        """What was let go, as long as somebody still holds it: a job is one object."""
         self._is_closed = False
 
     def close(self) -> None:
@@ -135,7 +138,8 @@ class JobTable:
         if len(self._finished) > self._max_finished:
             oldest = next(iter(self._finished))
             del self._finished[oldest]
-            self._jobs.pop(oldest, None)
+            if (state := self._jobs.pop(oldest, None)) is not None:
+                self._held[oldest] = state
 
     def _check_open(self, job: JobState) -> None:
         if self._is_closed:
@@ -145,6 +149,11 @@ class JobTable:
         """The job of that id, or None."""
         with self._lock:
             return self._jobs.get(job_id)
+
+    def held(self, job_id: str) -> JobState | None:
+        """The job of that id that was let go, if somebody still holds it."""
+        with self._lock:
+            return self._held.get(job_id)
 
     def all(self) -> list[JobState]:
         """Every job that is known."""

@@ -17,6 +17,7 @@ from flowforge.activation_policies import (
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
 from flowforge.records import Record, StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -211,6 +212,23 @@ def test_a_policy_knows_its_last_activation_after_a_crash(machine: Machine, chai
     machine.run(until=lambda: len(calls) == 2)
 
     assert calls == [0.0, 10.0]
+
+
+def test_a_job_that_was_let_go_is_the_same_object_while_it_is_held(machine: Machine, chain: Chain) -> None:
+    flow = chain(count)
+    machine.boot(flow)
+    machine.runtime = runtime = Runtime(
+        dispatcher=machine.dispatcher,
+        store=machine.store,
+        flows=[flow],
+        options=RuntimeOptions(max_finished_jobs=1),
+        drains_at_exit=False,
+    )
+    jobs = [runtime.exec(flow, job_id=f"job-{n}") for n in range(3)]
+    machine.run()
+
+    assert [job.job_id for job in runtime.list_jobs()] == ["job-2"]
+    assert runtime.get_job("job-0") is jobs[0]
 
 
 # What is seen before it is on disk

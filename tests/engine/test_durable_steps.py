@@ -139,6 +139,37 @@ def run_to_the_commit(machine: Machine, job: JobState) -> None:
         assert machine.dispatcher.step()
 
 
+def test_a_step_may_close_and_cancel_jobs_and_does_so_with_its_commit(
+    machine: Machine, graph: Callable[..., Flow], child: Flow
+) -> None:
+    def steer(self: Routine, n: int) -> None:
+        started = machine.runtime.exec(child, job_id=f"started-{n}", keep_alive=True)
+        machine.runtime.post(started, "a", "input", {"n": n})
+        started.close()
+        found(machine.runtime, "open").close()
+        assert found(machine.runtime, "doomed").cancel("enough") == []
+        if n == 0:
+            raise ValueError
+
+    flow = graph({"a": steer}, error_handler=ErrorHandler("skip"))
+    machine.boot(flow, child)
+    for job_id in "open", "doomed":
+        machine.runtime.exec(child, job_id=job_id, keep_alive=True)
+    job = machine.runtime.exec(flow, job_id="job", keep_alive=True)
+    machine.runtime.post(job, "a", "input", {"n": 0})
+    machine.run()
+    before = [str(found(machine.runtime, job_id).status) for job_id in ("open", "doomed")]
+    machine.runtime.post(job, "a", "input", {"n": 1})
+    machine.run()
+    machine.boot(flow, child)
+    names = "started-1", "open", "doomed"
+
+    assert before == ["running", "running"]
+    assert [str(found(machine.runtime, name).status) for name in names] == ["completed", "completed", "cancelled"]
+    assert machine.runtime.get_job("started-0") is None
+    assert numbers(found(machine.runtime, "started-1")) == [1]
+
+
 def test_a_job_that_a_step_starts_during_a_shutdown_begins_at_the_next_start(
     machine: Machine, chain: Chain, child: Flow
 ) -> None:
