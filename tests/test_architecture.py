@@ -57,13 +57,19 @@ DOORS = {
     "pykka": "actors.pykka_door",
     "msgspec": "flowforge.structs",
     "cloudpickle": "flowforge.stores.pickle_codec",
+    "numpy": "flowforge.stores.codec_numpy",
+    "pandas": "flowforge.stores.codec_pandas",
+    "pyarrow": "flowforge.stores.codec_arrow",
     "hypothesis": "flowforge.testing",
     "pytest": "flowforge.testing",
 }
 
-# (module, library) of each import that stands in a function because its library is an optional extra.
+# (module, library or its door) of each import that stands in a function because the library is an optional extra.
 OPTIONAL_EXTRAS = frozenset(
     {
+        ("flowforge.stores.codec_extras", "flowforge.stores.codec_arrow"),
+        ("flowforge.stores.codec_extras", "flowforge.stores.codec_numpy"),
+        ("flowforge.stores.codec_extras", "flowforge.stores.codec_pandas"),
         ("flowforge.testing.equivalence", "hypothesis"),
         ("flowforge.testing.pytest_plugin", "hypothesis"),
         ("flowforge.testing.schedule_strategies", "hypothesis"),

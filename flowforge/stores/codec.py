@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from flowforge.stores.codec_blocks import BlockForm
 from flowforge.stores.codec_errors import DecodeError
 from flowforge.stores.codec_scalars import LOAD_ERRORS, PLAIN_SCALARS, SCALAR_FORMS_BY_CODE, ScalarForm
 from flowforge.stores.codec_types import PayloadBinding, PayloadTypes
@@ -14,7 +15,7 @@ __all__ = ["SIGNED_PICKLE_MARK", "Codec", "canonical", "copy_value"]
 # MessagePack never uses this byte, so a Codec and a PickleCodec cannot take each other's data for their own.
 SIGNED_PICKLE_MARK = b"\xc1"
 
-# Codes are part of the stored format: a number is never given a second meaning. Scalars have 4 to 10.
+# Codes are part of the stored format: a number is never given a second meaning. Scalars have 4 to 10, blocks 20 to 26.
 _GROUPS: dict[type, int] = {tuple: 1, set: 2, frozenset: 3}
 _GROUPS_BY_CODE: dict[int, Callable[[list[Any]], object]] = {1: tuple, 2: set, 3: frozenset}
 _INSTANCE = 11
@@ -25,13 +26,15 @@ class Codec:
     """Keeps plain data, tuples, sets, dates, decimals and registered types as bytes; any thread may call.
 
     Types are exact: a subclass that is not registered with @payload is refused, never turned into its base.
-    It never falls back to another encoding and never imports what data names.
+    `extras` names libraries whose values it keeps too: "numpy", "pandas", "pyarrow"; CodecExtraError for any other,
+    MissingExtraError for one that is not installed. It never falls back to another encoding and never imports what
+    data names.
     """
 
     __slots__ = ("_copies", "_decode", "_encode", "_encode_sorted", "_ordered", "_wire", "types")
 
-    def __init__(self, types: Iterable[type] = ()) -> None:
-        self.types = PayloadTypes(types)
+    def __init__(self, types: Iterable[type] = (), *, extras: Iterable[str] = ()) -> None:
+        self.types = PayloadTypes(types, extras)
         self._encode = MsgpackEncoder().encode
         self._encode_sorted = MsgpackEncoder(order="sorted").encode
         self._decode = MsgpackDecoder(ext_hook=self._load).decode
@@ -101,6 +104,9 @@ class Codec:
             if code == _INSTANCE:
                 name, version, parts = _expect_list(self._decode(data))
                 return self.types.revive(name, version, parts)
+            block = self.types.blocks.load(code, bytes(data))
+            if block is not None:
+                return block
         except LOAD_ERRORS as err:
             raise DecodeError(f"it is damaged (extension {code}: {err})") from err
         raise DecodeError(f"it holds the unknown extension {code!r}", "Read it with the program that wrote it.")
@@ -154,6 +160,9 @@ class _CopyForm(Walk):
     def scalar(self, form: ScalarForm, value: Any, dumped: object) -> object:
         return value
 
+    def block(self, form: BlockForm, value: Any) -> object:
+        return form.copy(value)
+
     def group(self, kind: type, items: list[Any]) -> object:
         return kind(items)
 
@@ -175,6 +184,9 @@ class _WireForm(Walk):
 
     def scalar(self, form: ScalarForm, value: Any, dumped: object) -> object:
         return Ext(form.code, self._encode(dumped))
+
+    def block(self, form: BlockForm, value: Any) -> object:
+        return Ext(form.code, form.dump(value))
 
     def group(self, kind: type, items: list[Any]) -> object:
         return Ext(_GROUPS[kind], self._encode(items))

@@ -3,8 +3,10 @@
 from flowforge.errors import FlowForgeError
 
 __all__ = [
+    "CodecExtraError",
     "DecodeError",
     "DuplicatePayloadError",
+    "MissingExtraError",
     "PayloadDefinitionError",
     "PayloadVersionError",
     "SigningKeyError",
@@ -55,6 +57,26 @@ class PayloadVersionError(DecodeError):
         self.name = name
         self.stored = stored
         self.known = known
+
+
+class CodecExtraError(FlowForgeError, ValueError):
+    """A library of which no codec keeps values."""
+
+    def __init__(self, extra: object, known: list[str]) -> None:
+        super().__init__(f"No codec keeps values of the library {extra!r}. Choose of {known!r}.")
+        self.extra = extra
+
+
+class MissingExtraError(FlowForgeError):
+    """A library whose values a codec is to keep is not installed."""
+
+    def __init__(self, extra: str, problem: str) -> None:
+        super().__init__(
+            f"The codec cannot keep values of the library {extra!r}: {problem}. "
+            f"Install it, as pip install 'flowforge[{extra}]' does."
+        )
+        self.extra = extra
+        self.problem = problem
 
 
 class PayloadDefinitionError(FlowForgeError):

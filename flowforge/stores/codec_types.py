@@ -13,6 +13,7 @@ from flowforge.stores.codec_errors import (
     PayloadVersionError,
     UnknownPayloadTypeError,
 )
+from flowforge.stores.codec_extras import BlockForms
 from flowforge.structs import Struct
 
 __all__ = ["Migrate", "PayloadBinding", "PayloadTypes", "payload", "type_name"]
@@ -91,11 +92,15 @@ class PayloadBinding:
 
 
 class PayloadTypes:
-    """The payload types that one codec knows, by class and by name; any thread may call."""
+    """The payload types that one codec knows, by class and by name; any thread may call.
 
-    __slots__ = ("_by_class", "_by_name")
+    `blocks` are the forms of the libraries in `extras`.
+    """
 
-    def __init__(self, types: Iterable[type] = ()) -> None:
+    __slots__ = ("_by_class", "_by_name", "blocks")
+
+    def __init__(self, types: Iterable[type] = (), extras: Iterable[str] = ()) -> None:
+        self.blocks = BlockForms(extras)
         self._by_class: dict[type, PayloadBinding] = {}
         self._by_name: dict[str, PayloadBinding] = {}
         for cls in types:

@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from flowforge.stores.codec_blocks import BlockForm
 from flowforge.stores.codec_errors import UnencodableValueError
+from flowforge.stores.codec_extras import extra_of
 from flowforge.stores.codec_scalars import BIG_INT, PLAIN_SCALARS, SCALAR_FORMS, RefusalError, ScalarForm
 from flowforge.stores.codec_types import PayloadBinding, PayloadTypes, type_name
 
@@ -17,6 +19,8 @@ PLAIN_MARK = "__flowforge_plain__"
 _FLATTEN = "Keep an id instead of the object, or store it flat."
 _SURROGATE = "Keep it as bytes, or replace what no encoding can represent."
 _REGISTER = "Register its class with @payload, or keep a plain value."
+_PLAINER = "Keep a plain array or table of its library, or plain values."
+_EXTRA = "Arrays and tables need a codec that is told of their library, Codec(extras=[{!r}]); else keep a plain value."
 
 
 def is_plain(value: Any, left: int = MAX_DEPTH) -> bool:
@@ -106,6 +110,10 @@ class Walk(ABC):
         """Give the form of a value such as a Decimal or a datetime, dumped already."""
 
     @abstractmethod
+    def block(self, form: BlockForm, value: Any) -> object:
+        """Give the form of a value of a library such as numpy; raises RefusalError."""
+
+    @abstractmethod
     def group(self, kind: type, items: list[Any]) -> object:
         """Give the form of a tuple, set or frozenset with these item forms."""
 
@@ -125,13 +133,22 @@ class Walk(ABC):
         form = SCALAR_FORMS.get(kind)
         if form is not None:
             return self._scalar(form, value)
+        block = self._types.blocks.by_class.get(kind)
+        if block is not None:
+            return self._block(block, value)
         plain = getattr(kind, PLAIN_MARK, None)
         if plain is not None:
             return self._visitors[plain](value, left)
         binding = self._types.find(kind)
         if binding is not None:
             return self._instance(binding, value, left)
-        raise _StoppedError(value, RefusalError(f"has the unregistered type {type_name(kind)!r}", _REGISTER))
+        raise _StoppedError(value, RefusalError(f"has the unregistered type {type_name(kind)!r}", self._remedy(kind)))
+
+    def _remedy(self, kind: type) -> str:
+        extra = extra_of(kind)
+        if extra is None:
+            return _REGISTER
+        return _PLAINER if extra in self._types.blocks.extras else _EXTRA.format(extra)
 
     def _atom(self, value: Any, left: int) -> object:
         return self.atom(value)
@@ -155,6 +172,12 @@ class Walk(ABC):
         except RefusalError as refusal:
             raise _StoppedError(value, refusal) from None
         return self.scalar(form, value, dumped)
+
+    def _block(self, form: BlockForm, value: Any) -> object:
+        try:
+            return self.block(form, value)
+        except RefusalError as refusal:
+            raise _StoppedError(value, refusal) from None
 
     def _list(self, value: list[Any], left: int) -> object:
         return self._items(value, value, left)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowforge.stores.codec import Codec
+from flowforge.stores.codec_blocks import BlockForm
 from flowforge.stores.codec_errors import DecodeError
 from flowforge.stores.codec_scalars import LOAD_ERRORS, SCALAR_FORMS_BY_TAG, ScalarForm
 from flowforge.stores.codec_types import PayloadBinding, PayloadTypes
@@ -55,6 +56,9 @@ class _JsonForm(Walk):
 
     def scalar(self, form: ScalarForm, value: Any, dumped: object) -> object:
         return _tagged(form.tag, dumped)
+
+    def block(self, form: BlockForm, value: Any) -> object:
+        return _tagged(form.tag, base64.b64encode(form.dump(value)).decode())
 
     def group(self, kind: type, items: list[Any]) -> object:
         return _tagged(kind.__name__, items)
@@ -115,12 +119,16 @@ class _Loader:
             return _GROUPS[tag](self._items(plain, left))
         match tag:
             case "bytes":
-                return base64.b64decode(plain, validate=True)
+                value: object = base64.b64decode(plain, validate=True)
             case "float":
-                return _SPECIAL_FLOATS[plain]
+                value = _SPECIAL_FLOATS[plain]
             case "dict":
-                return self._pairs(plain, left)
+                value = self._pairs(plain, left)
             case "object":
                 name, version, parts = plain
-                return self._types.revive(name, version, self._parts(parts, left))
-        raise DecodeError(f"it holds the unknown tag {tag!r}", "Read it with the program that wrote it.")
+                value = self._types.revive(name, version, self._parts(parts, left))
+            case _:
+                value = self._types.blocks.load_tagged(tag, plain)
+                if value is None:
+                    raise DecodeError(f"it holds the unknown tag {tag!r}", "Read it with the program that wrote it.")
+        return value

@@ -30,8 +30,8 @@ class PickleCodec(Codec):
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: bytes, types: Iterable[type] = ()) -> None:
-        super().__init__(types)
+    def __init__(self, key: bytes, types: Iterable[type] = (), *, extras: Iterable[str] = ()) -> None:
+        super().__init__(types, extras=extras)
         if len(key) < MIN_KEY_LENGTH:
             raise SigningKeyError(len(key), MIN_KEY_LENGTH)
         self._key = bytes(key)
