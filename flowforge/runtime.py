@@ -35,8 +35,7 @@ from flowforge.runtime_checks import (
     known_registry,
     note_failure,
 )
-from flowforge.stores.codec import Codec
-from flowforge.stores.opening import opened
+from flowforge.stores.opening import codec_for, opened
 from flowforge.stores.store_errors import StoreClosedError
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from actors.dispatcher import Dispatcher
+    from flowforge.stores.codec import Codec
     from flowforge.stores.store import Log, Store
 
 __all__ = ["Runtime"]
@@ -79,7 +79,7 @@ class Runtime(JobLauncher):
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
             self.options.thread_pool_size, drains_at_exit=False
         )
-        self.codec = codec or Codec()
+        self.codec = codec_for(store, codec)
         self._bases = bases_for(self.codec, self.options)
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)

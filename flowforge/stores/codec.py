@@ -69,6 +69,10 @@ class Codec:
                 ) from None
             raise DecodeError(f"it is damaged ({err})") from err
 
+    def encode_foreign(self, value: Any, path: str) -> bytes | None:
+        """Give bytes, which `decode` reads, of a value that the registry refuses; None, as here, if there are none."""
+        return None
+
     def check(self, value: Any, path: str = "payload") -> None:
         """Raise UnencodableValueError if the value cannot be kept."""
         self.encode(value, path=path)

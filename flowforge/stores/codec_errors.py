@@ -1,5 +1,7 @@
 """What the codec raises: a value that cannot be kept, data that cannot be read, a type declared wrongly."""
 
+from typing import Self
+
 from flowforge.errors import FlowForgeError
 
 __all__ = [
@@ -27,11 +29,25 @@ class UnencodableValueError(FlowForgeError):
 
 
 class DecodeError(FlowForgeError):
-    """Data that is no value of this codec: damaged, forged, nested too deep or of an unknown kind."""
+    """Data that is no value of this codec: damaged, forged, nested too deep or of an unknown kind.
+
+    `place` says where it lay, as far as that is known.
+    """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(f"The data cannot be decoded: {problem}.{' ' if remedy else ''}{remedy}")
+        super().__init__(problem, remedy)
         self.problem = problem
+        self.remedy = remedy
+        self.place = ""
+
+    def at(self, place: str) -> Self:
+        """The same error, which says where the data lay, unless it does already."""
+        self.place = self.place or place
+        return self
+
+    def __str__(self) -> str:
+        data = f"The data of {self.place}" if self.place else "The data"
+        return f"{data} cannot be decoded: {self.problem}.{' ' if self.remedy else ''}{self.remedy}"
 
 
 class UnknownPayloadTypeError(DecodeError):

@@ -7,27 +7,34 @@ from typing import Any
 
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_blocks import BlockForm
-from flowforge.stores.codec_errors import DecodeError
+from flowforge.stores.codec_errors import DecodeError, UnencodableValueError
 from flowforge.stores.codec_scalars import LOAD_ERRORS, SCALAR_FORMS_BY_TAG, ScalarForm
-from flowforge.stores.codec_types import PayloadBinding, PayloadTypes
+from flowforge.stores.codec_types import PayloadBinding
 from flowforge.stores.codec_walk import MAX_DEPTH, Walk
 
 __all__ = ["from_json", "to_json"]
 
 _TAG = "$"
 _VALUE = "v"
+_FOREIGN = "pickle"
 _GROUPS: dict[str, Callable[[list[Any]], object]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 _SPECIAL_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def to_json(value: Any, codec: Codec, *, path: str = "payload") -> Any:
     """Give a tree for json.dumps, allow_nan=False included; raises UnencodableValueError as encode does."""
-    return _JsonForm(codec.types).run(value, path)
+    try:
+        return _JsonForm(codec.types).run(value, path)
+    except UnencodableValueError:
+        data = codec.encode_foreign(value, path)
+        if data is None:
+            raise
+        return _tagged(_FOREIGN, base64.b64encode(data).decode())
 
 
 def from_json(tree: Any, codec: Codec) -> Any:
     """Give the value, with exact types, of a tree that to_json gave; raises DecodeError for any other."""
-    return _Loader(codec.types).load(tree, MAX_DEPTH)
+    return _Loader(codec).load(tree, MAX_DEPTH)
 
 
 def _tagged(tag: str, value: object) -> dict[str, object]:
@@ -75,10 +82,11 @@ class _JsonForm(Walk):
 class _Loader:
     """A tree of JSON to a value."""
 
-    __slots__ = ("_types",)
+    __slots__ = ("_codec", "_types")
 
-    def __init__(self, types: PayloadTypes) -> None:
-        self._types = types
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._types = codec.types
 
     def load(self, tree: Any, left: int) -> Any:
         kind = type(tree)
@@ -127,6 +135,8 @@ class _Loader:
             case "object":
                 name, version, parts = plain
                 value = self._types.revive(name, version, self._parts(parts, left))
+            case "pickle":
+                value = self._codec.decode(base64.b64decode(plain, validate=True))
             case _:
                 value = self._types.blocks.load_tagged(tag, plain)
                 if value is None:

@@ -4,11 +4,22 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryLog
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import Log
-from flowforge.stores.store_errors import StoreUrlError
+from flowforge.stores.store_errors import StoreCodecError, StoreUrlError
 
-__all__ = ["opened"]
+__all__ = ["codec_for", "opened"]
 
 _SQLITE = "sqlite:///"
+
+
+def codec_for(store: Log | str | None, codec: Codec | None) -> Codec:
+    """The codec of a runtime: the given one, else its store's, else a new one; StoreCodecError if these two differ."""
+    kept = getattr(store, "codec", None)
+    if isinstance(kept, Codec):
+        if codec is not None and codec is not kept:
+            path = str(getattr(store, "path", store))
+            raise StoreCodecError(path, "it was opened with another one", "Give the runtime the store alone.")
+        return kept
+    return codec or Codec()
 
 
 def opened(store: Log | str | None, codec: Codec) -> Log:

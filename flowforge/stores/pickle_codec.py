@@ -25,7 +25,7 @@ class PickleCodec(Codec):
 
     Whoever has the key and can write to the store runs code in this process: choose it only for objects that
     no @payload type can stand for. The signature is checked before anything is unpickled. It never reads what
-    a Codec wrote; `canonical` and the JSON form accept what a Codec accepts.
+    a Codec wrote. `canonical` accepts what a Codec accepts; in JSON only what a Codec refuses is pickled.
     """
 
     __slots__ = ("_key",)
@@ -50,6 +50,9 @@ class PickleCodec(Codec):
                 "Keep what it is made from instead.",
             ) from err
         return SIGNED_PICKLE_MARK + self._sign(body) + body
+
+    def encode_foreign(self, value: Any, path: str) -> bytes:
+        return self.encode(value, path=path)
 
     def decode(self, data: bytes) -> Any:
         """Give the value of bytes that were signed with the same key; raises DecodeError for any others."""

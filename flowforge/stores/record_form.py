@@ -54,6 +54,7 @@ def encode_record(record: Record, codec: Codec) -> bytes:
 
 def decode_record(data: bytes, job: str, codec: Codec) -> Record:
     """The record of a job that became those bytes; DecodeError for any others."""
+    name = field = ""
     try:
         version, name, parts = _decode(data)
         if version != RECORD_VERSION:
@@ -66,6 +67,10 @@ def decode_record(data: bytes, job: str, codec: Codec) -> Record:
             if part is not None:
                 fields[field] = read(reader, part) if part else ()
         return kind(**fields)
+    except DecodeError as err:
+        if field:
+            err.at(f"the field {field!r} in a record {name!r} of the job {job!r}")
+        raise
     except (MsgspecError, TypeError, ValueError, KeyError, IndexError) as err:
         raise DecodeError(f"it is no record of a job ({err})") from err
 

@@ -32,6 +32,7 @@ from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
 from flowforge.stores.store_errors import StoreClosedError, StoreForkedError, StoreInUseError
+from flowforge.stores.store_form import StoreForm
 
 if TYPE_CHECKING:
     import os
@@ -73,13 +74,13 @@ class SqliteStore:
         connection_type: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = str(path)
-        self._codec = codec
+        self.codec = codec
         self._clock = clock or SystemClock()
 
         def is_long(row: JobRow) -> bool:
             return row.records > fold_records or row.size > max(fold_bytes, row.base)
 
-        self._file = SqliteFile(path, connection_type)
+        self._file = SqliteFile(path, StoreForm(codec), connection_type)
         try:
             with translated(self._file.path):
                 self._tables = SqliteTables(self._file, is_long)
@@ -119,7 +120,7 @@ class SqliteStore:
 
     def append(self, job: str, record: Record) -> int:
         """Queue the next record of a job, and give its number; after a failure it is dropped."""
-        data = encode_record(record, self._codec)
+        data = encode_record(record, self.codec)
         if isinstance(record, JobStarted):
             return self._queue.append(Entry(job, data, record.at, "running", record.flow))
         if isinstance(record, JobReplaced):
@@ -210,7 +211,7 @@ class SqliteStore:
 
     def _history_of(self, stored: Stored) -> History:
         job = stored.row.job
-        return History(stored.base, [decode_record(data, job, self._codec) for data in stored.records])
+        return History(stored.base, [decode_record(data, job, self.codec) for data in stored.records])
 
     # Keeping it small
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flowforge.errors import FlowForgeError
+    from flowforge.stores.store_form import StoreForm
 
 __all__ = ["FORMAT", "SqliteFile", "error_from", "refuse_network", "translated"]
 
@@ -70,11 +71,14 @@ class SqliteFile:
     """One open database file, with one connection that any one thread at a time may use.
 
     StoreInUseError, StoreSettingError, StoreUnreachableError or StoreDamagedError if it cannot be opened as it must
-    be. `connection_type` makes the connection.
+    be, or what `form` raises for the form of what is in it. `connection_type` makes the connection.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], connection_type: type[sqlite3.Connection] = sqlite3.Connection
+        self,
+        path: str | os.PathLike[str],
+        form: StoreForm,
+        connection_type: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = Path(path).absolute()
         # Only Linux has that file; elsewhere it is for the guide to say.
@@ -84,14 +88,14 @@ class SqliteFile:
             self.lock = LockFile(self.path)
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                self._open(connection_type)
+                self._open(form, connection_type)
             except BaseException:
                 self.lock.close()
                 raise
         except OSError as err:
             raise StoreUnreachableError(str(self.path), err.strerror or str(err)) from err
 
-    def _open(self, connection_type: type[sqlite3.Connection]) -> None:
+    def _open(self, form: StoreForm, connection_type: type[sqlite3.Connection]) -> None:
         with translated(self.path):
             self.connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, factory=connection_type
@@ -99,7 +103,7 @@ class SqliteFile:
         try:
             with translated(self.path):
                 self._set_up()
-                self._know_tables()
+                self._know_tables(form)
                 self.identity = self._identify()
                 epoch = self.meta("epoch", 0)
                 if not isinstance(epoch, int):
@@ -119,8 +123,8 @@ class SqliteFile:
             if found != wanted and not (setting == "mmap_size" and found is None):
                 raise StoreSettingError(str(self.path), setting, wanted, found)
 
-    def _know_tables(self) -> None:
-        """Make the tables of a new file; StoreDamagedError for the database of anybody else."""
+    def _know_tables(self, form: StoreForm) -> None:
+        """Make the tables of a new file; StoreDamagedError for the database of anybody else, or what `form` raises."""
         (application,) = self.connection.execute("PRAGMA application_id").fetchone()
         (version,) = self.connection.execute("PRAGMA schema_version").fetchone()
         if version == 0:
@@ -132,6 +136,11 @@ class SqliteFile:
         known = self.meta("format", FORMAT)
         if known != FORMAT:
             raise StoreDamagedError(str(self.path), f"its format is {known!r}, and this version reads {FORMAT!r}")
+        noted = self.meta("form", None)
+        if noted is None and self.meta("epoch", None) is None:
+            self.set_meta("form", form.note())
+        else:
+            form.check(str(self.path), noted)
 
     def _identify(self) -> str:
         identity = self.meta("store", None)

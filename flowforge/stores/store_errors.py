@@ -4,6 +4,7 @@ from flowforge.errors import FlowForgeError
 
 __all__ = [
     "StoreClosedError",
+    "StoreCodecError",
     "StoreDamagedError",
     "StoreFailedError",
     "StoreFencedError",
@@ -33,6 +34,15 @@ class StoreClosedError(FlowForgeError):
     def __init__(self, path: str) -> None:
         super().__init__(f"The store {path!r} was closed, so nothing more is kept. Open a new runtime on it.")
         self.path = path
+
+
+class StoreCodecError(FlowForgeError):
+    """The values of a store were written by a codec of another kind, or with another key."""
+
+    def __init__(self, path: str, problem: str, remedy: str) -> None:
+        super().__init__(f"The store {path!r} cannot be read with this codec: {problem}. {remedy}")
+        self.path = path
+        self.problem = problem
 
 
 class StoreInUseError(FlowForgeError):

@@ -156,6 +156,9 @@ class WatchedCodec(Codec):
     def encode(self, value: Any, *, path: str = "payload") -> bytes:
         return self._codec.encode(value, path=path)
 
+    def encode_foreign(self, value: Any, path: str) -> bytes | None:
+        return self._codec.encode_foreign(value, path)
+
     def decode(self, data: bytes) -> Any:
         return self._codec.decode(data)
 
