@@ -56,6 +56,7 @@ LAYERS = (
 DOORS = {
     "pykka": "actors.pykka_door",
     "msgspec": "flowforge.structs",
+    "cryptography": "flowforge.stores.encryption",
     "cloudpickle": "flowforge.stores.pickle_codec",
     "numpy": "flowforge.stores.codec_numpy",
     "pandas": "flowforge.stores.codec_pandas",

@@ -2,15 +2,16 @@
 
 A frame is a header (magic, version, epoch of the writer, first and last number, length and checksum of the body, hash
 of the header before) and a body: for each record its job, its bytes, its time, and the status that it gives the job,
-if it does.
+if it does. The body may have gone through layers; the header with its checksum is outside of them.
 """
 
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from flowforge.stores.byte_layers import LayerError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 __all__ = ["FIRST_HASH", "DamagedFrame", "Entry", "Frame", "encode_entry", "pack", "unpack"]
@@ -62,16 +63,21 @@ def encode_entry(entry: Entry) -> bytes:
     return _encode(entry)
 
 
-def pack(epoch: int, first: int, entries: Sequence[bytes], before: bytes) -> tuple[bytes, bytes]:
-    """The bytes of a frame of encoded entries, and its hash."""
-    body = b"".join([_ARRAY.pack(0xDD, len(entries)), *entries])
+def pack(
+    epoch: int, first: int, entries: Sequence[bytes], before: bytes, wrap: Callable[[bytes], bytes] = bytes
+) -> tuple[bytes, bytes]:
+    """The bytes of a frame of encoded entries, its body given to `wrap`, and its hash."""
+    body = wrap(b"".join([_ARRAY.pack(0xDD, len(entries)), *entries]))
     last = first + len(entries) - 1
     header = _HEADER.pack(_MAGIC, _VERSION, epoch, first, last, len(body), zlib.crc32(body), before)
     return header + body, _hash_of(header)
 
 
-def unpack(data: bytes, before: bytes | None) -> Frame:
-    """What a frame holds; DamagedFrame if it is not one, or does not follow the one of the hash `before`."""
+def unpack(data: bytes, before: bytes | None, unwrap: Callable[[bytes], bytes] = bytes) -> Frame:
+    """What a frame holds; DamagedFrame if it is not one, or does not follow the one of the hash `before`.
+
+    `unwrap` gives what `pack` gave to its `wrap`, or raises LayerError.
+    """
     try:
         magic, version, epoch, first, last, length, checksum, named = _HEADER.unpack_from(data)
     except struct.error:
@@ -84,8 +90,8 @@ def unpack(data: bytes, before: bytes | None) -> Frame:
     if before is not None and named != before:
         raise DamagedFrame(f"the frame of the records {first} to {last} does not follow the one before it")
     try:
-        entries = _decode(body)
-    except MsgspecError as err:
+        entries = _decode(unwrap(body))
+    except (MsgspecError, LayerError) as err:
         raise DamagedFrame(f"the frame of the records {first} to {last} cannot be read ({err})") from err
     if len(entries) != last - first + 1:
         raise DamagedFrame(f"the frame of the records {first} to {last} holds {len(entries)}")

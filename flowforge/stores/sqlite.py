@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
 from flowforge.records import JobMoved, JobReplaced, JobStarted
+from flowforge.stores.byte_layers import Layers
 from flowforge.stores.commit_queue import CommitQueue
 from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from flowforge.errors import FlowForgeError
     from flowforge.records import Record
+    from flowforge.stores.byte_layers import ByteLayer
     from flowforge.stores.codec import Codec
     from flowforge.stores.job_rows import JobRow
     from flowforge.stores.store import Fold, KnownJob, LetGo
@@ -54,7 +56,8 @@ class SqliteStore:
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A job with more than
     `fold_records` records, or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the
     seconds between two attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody
-    reads it. `connection_type` makes the connection.
+    reads it. `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are:
+    their ids, flows, statuses and times.
     """
 
     is_durable = True
@@ -64,6 +67,7 @@ class SqliteStore:
         path: str | os.PathLike[str],
         codec: Codec,
         *,
+        layers: Iterable[ByteLayer] = (),
         window: int = 1024,
         window_bytes: int = 8 << 20,
         fold_records: int = 10_000,
@@ -75,15 +79,16 @@ class SqliteStore:
     ) -> None:
         self.path = str(path)
         self.codec = codec
+        through = Layers(layers)
         self._clock = clock or SystemClock()
 
         def is_long(row: JobRow) -> bool:
             return row.records > fold_records or row.size > max(fold_bytes, row.base)
 
-        self._file = SqliteFile(path, StoreForm(codec), connection_type)
+        self._file = SqliteFile(path, StoreForm(codec, through), connection_type)
         try:
             with translated(self._file.path):
-                self._tables = SqliteTables(self._file, is_long)
+                self._tables = SqliteTables(self._file, is_long, through)
                 self._tables.tidy()
             self._file.lock.begin(self._file.identity, self._tables.last_number)
         except BaseException:
@@ -92,7 +97,13 @@ class SqliteStore:
         self._io = threading.RLock()
         self._queue = CommitQueue(self._tables.last_number, window, window_bytes)
         self._writer = SqliteWriter(
-            self._file, self._tables, self._queue, self._io, retry_interval=retry_interval, log_bytes=log_bytes
+            self._file,
+            self._tables,
+            self._queue,
+            self._io,
+            retry_interval=retry_interval,
+            log_bytes=log_bytes,
+            layers=through,
         )
         self._folder: Folder | None = None
         self._keeps_records = False
@@ -190,8 +201,8 @@ class SqliteStore:
         """The safe records of a job from a position on, in order, those that were set aside included."""
         for records in self._parts(job):
             # Positions rise, so the last one tells of all.
-            if records and decode_record(records[-1], job, self._codec).position >= from_position:
-                found = (decode_record(data, job, self._codec) for data in records)
+            if records and decode_record(records[-1], job, self.codec).position >= from_position:
+                found = (decode_record(data, job, self.codec) for data in records)
                 yield from (record for record in found if record.position >= from_position)
 
     def _parts(self, job: str) -> Iterator[list[bytes]]:

@@ -137,10 +137,11 @@ class SqliteFile:
         if known != FORMAT:
             raise StoreDamagedError(str(self.path), f"its format is {known!r}, and this version reads {FORMAT!r}")
         noted = self.meta("form", None)
-        if noted is None and self.meta("epoch", None) is None:
-            self.set_meta("form", form.note())
-        else:
-            form.check(str(self.path), noted)
+        if noted is None and self.meta("epoch", None) is not None:
+            raise StoreDamagedError(str(self.path), "the note of its form is missing")
+        renewed = form.renewed(str(self.path), noted)
+        if renewed != noted:
+            self.set_meta("form", renewed)
 
     def _identify(self) -> str:
         identity = self.meta("store", None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from flowforge.stores.byte_layers import LayerError
 from flowforge.stores.frames import DamagedFrame, Entry, unpack
 from flowforge.stores.job_rows import Head, JobRow, decoded_rows
 from flowforge.stores.store import KnownJob
@@ -20,6 +21,7 @@ from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from flowforge.stores.byte_layers import Layers
     from flowforge.stores.sqlite_file import SqliteFile
 
 __all__ = ["Part", "SqliteTables", "Stored"]
@@ -57,8 +59,9 @@ class SqliteTables:
     `is_long` says of which jobs `long_jobs` shall tell.
     """
 
-    def __init__(self, file: SqliteFile, is_long: Callable[[JobRow], bool]) -> None:
+    def __init__(self, file: SqliteFile, is_long: Callable[[JobRow], bool], layers: Layers) -> None:
         self._file = file
+        self._layers = layers
         self._is_long = is_long
         self._execute = file.connection.execute
         self.long_jobs: dict[str, None] = {}
@@ -83,7 +86,7 @@ class SqliteTables:
             if not isinstance(data, bytes):
                 raise self._damage("a frame is not what was written")
             try:
-                frame = unpack(data, self.last_hash)
+                frame = unpack(data, self.last_hash, self._layers.unwrap)
             except DamagedFrame as damage:
                 raise self._damage(str(damage)) from None
             if first != self.last_number + 1 or frame.first != first:
@@ -121,7 +124,7 @@ class SqliteTables:
             chunks: list[tuple[object, ...]] = []
             rows: list[JobRow] = []
             for job, entries in by_job.items():
-                chunk = _encode([entry.data for entry in entries])
+                chunk = self._layers.wrap(_encode([entry.data for entry in entries]))
                 row = JobRow.after(before.get(job), entries, firsts[job], chunk)
                 # Of a job that was deleted meanwhile nothing more is kept.
                 if row is not None:
@@ -202,10 +205,10 @@ class SqliteTables:
                 raise self._damage(f"records of the job {job!r} are not what was written")
             checksum = zlib.crc32(data, checksum)
             if is_base:
-                base = data
+                base = self._unwrapped(job, data)
                 continue
             try:
-                found = _decode(data)
+                found = _decode(self._unwrapped(job, data))
             except MsgspecError as err:
                 raise self._damage(f"records of the job {job!r} cannot be read ({err})") from err
             if len(found) != length:
@@ -215,6 +218,12 @@ class SqliteTables:
         if checksum != row.checksum or count != row.records or (base is None) != (row.base == 0):
             raise self._damage(f"records of the job {job!r} are not what was written")
         return Stored(row, base, records, last)
+
+    def _unwrapped(self, job: str, data: bytes) -> bytes:
+        try:
+            return self._layers.unwrap(data)
+        except LayerError as err:
+            raise self._damage(f"records of the job {job!r} cannot be read ({err})") from err
 
     def aside_after(self, job: str, last: int) -> Part | None:
         """The first of a job's parts that were set aside after `last`; None if there is none."""
@@ -232,7 +241,7 @@ class SqliteTables:
         last, count, checksum, data = found
         if not isinstance(data, bytes) or zlib.crc32(data, last % _SEEDS) != checksum:
             raise self._damage(f"old records of the job {job!r} are not what was written")
-        return Part(rows[0].first, last, _decode(data))
+        return Part(rows[0].first, last, _decode(self._unwrapped(job, data)))
 
     def replace(self, before: Stored, base: bytes, *, keeps_records: bool = False) -> bool:
         """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing.
@@ -240,6 +249,7 @@ class SqliteTables:
         With `keeps_records` these are set aside.
         """
         job = before.row.job
+        base = self._layers.wrap(base)
         self.long_jobs.pop(job, None)
         rows = self._rows_of([job])
         if not rows or rows[0].first != before.row.first:
@@ -257,7 +267,7 @@ class SqliteTables:
         row = row.sealed()
         with self._file.transaction():
             if keeps_records:
-                old = _encode(before.records)
+                old = self._layers.wrap(_encode(before.records))
                 part = (job, before.last_chunk, len(before.records), zlib.crc32(old, before.last_chunk % _SEEDS), old)
                 self._insert("INSERT INTO aside VALUES", [part])
             self._execute("DELETE FROM chunks WHERE job = ? AND first <= ?", (job, before.last_chunk))

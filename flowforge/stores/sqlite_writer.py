@@ -14,6 +14,7 @@ from flowforge.stores.sqlite_file import error_from
 from flowforge.stores.store_errors import StoreFailedError, StoreFencedError
 
 if TYPE_CHECKING:
+    from flowforge.stores.byte_layers import Layers
     from flowforge.stores.commit_queue import Batch, CommitQueue
     from flowforge.stores.sqlite_file import SqliteFile
     from flowforge.stores.sqlite_tables import SqliteTables
@@ -45,6 +46,7 @@ class SqliteWriter:
         *,
         retry_interval: float,
         log_bytes: int,
+        layers: Layers,
     ) -> None:
         self._file = file
         self._tables = tables
@@ -52,6 +54,7 @@ class SqliteWriter:
         self._io = io
         self._retry_interval = retry_interval
         self._log_bytes = log_bytes
+        self._layers = layers
         self._is_stalled = False
         self._is_held = False
         self._path = str(file.path)
@@ -88,7 +91,9 @@ class SqliteWriter:
 
     def _commit(self, batch: Batch) -> None:
         """Make a batch safe, waiting for space if there is none; raises what is final."""
-        frame, frame_hash = pack(self._file.epoch, batch.first, batch.encoded, self._tables.last_hash)
+        frame, frame_hash = pack(
+            self._file.epoch, batch.first, batch.encoded, self._tables.last_hash, self._layers.wrap
+        )
         with self._io:
             while not self._has_written(batch.first, frame):
                 self._io.release()

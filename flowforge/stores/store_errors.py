@@ -11,6 +11,8 @@ __all__ = [
     "StoreForkedError",
     "StoreFullError",
     "StoreInUseError",
+    "StoreKeyError",
+    "StoreLayersError",
     "StoreRetentionError",
     "StoreSettingError",
     "StoreUnreachableError",
@@ -42,6 +44,29 @@ class StoreCodecError(FlowForgeError):
     def __init__(self, path: str, problem: str, remedy: str) -> None:
         super().__init__(f"The store {path!r} cannot be read with this codec: {problem}. {remedy}")
         self.path = path
+        self.problem = problem
+
+
+class StoreLayersError(FlowForgeError):
+    """A store was written through other layers than it is opened with."""
+
+    def __init__(self, path: str, stored: list[str], given: list[str]) -> None:
+        super().__init__(
+            f"The store {path!r} was written through the layers {stored!r} and is opened with {given!r}. "
+            "Give SqliteStore those that it was written through, in that order."
+        )
+        self.path = path
+        self.stored = stored
+        self.given = given
+
+
+class StoreKeyError(FlowForgeError):
+    """A layer cannot read what a store holds, for want of a key."""
+
+    def __init__(self, path: str, layer: str, problem: str, remedy: str) -> None:
+        super().__init__(f"The store {path!r} cannot be read through its layer {layer!r}: {problem}. {remedy}")
+        self.path = path
+        self.layer = layer
         self.problem = problem
 
 

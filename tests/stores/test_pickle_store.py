@@ -1,5 +1,6 @@
 """A store whose values are pickled and signed: it serves whoever has the key, and unpickles for nobody else."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -195,11 +196,19 @@ def test_a_flow_file_takes_no_pickles(chain: Chain) -> None:
     assert LOADED == []
 
 
-def test_a_note_that_is_none_is_damage(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("x'93'", "is not what was written"),
+        ("NULL", "is missing"),
+        ("x'" + (hashlib.blake2b(b"\x93", digest_size=8).digest() + b"\x93").hex() + "'", "cannot be read"),
+    ],
+)
+def test_a_note_that_is_none_is_damage(path: Path, value: str, problem: str) -> None:
     SqliteStore(path, Codec()).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = x'93' WHERE key = 'form'")
+        connection.execute(f"UPDATE meta SET value = {value} WHERE key = 'form'")
     connection.close()
 
-    with pytest.raises(StoreDamagedError, match="the note of its form cannot be read"):
+    with pytest.raises(StoreDamagedError, match=f"the note of its form {problem}"):
         SqliteStore(path, Codec())

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import pytest
 
+from flowforge.stores.byte_layers import ByteLayer, Compression
 from flowforge.stores.codec import Codec
+from flowforge.stores.encryption import Encryption
 from flowforge.stores.memory import MemoryStore
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import Store
@@ -51,7 +53,8 @@ class Breaking(sqlite3.Connection):
 class InFile:
     """A file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *layers: ByteLayer) -> None:
+        self.layers = layers
         self.path = folder / "jobs.db"
         self.connections: list[Breaking] = []
 
@@ -63,7 +66,7 @@ class InFile:
                 super().__init__(*args, **kwargs)
                 made.append(self)
 
-        return SqliteStore(self.path, Codec(), connection_type=Known)
+        return SqliteStore(self.path, Codec(), layers=self.layers, connection_type=Known)
 
     def settle(self, store: Store, number: int) -> None:
         done = threading.Event()
@@ -100,3 +103,9 @@ class TestSqliteStore(FoldingStoreContract, PrunableStoreContract):
     @pytest.fixture
     def medium(self, tmp_path: Path) -> StoreMedium:
         return InFile(tmp_path)
+
+
+class TestSqliteStoreWithLayers(StoreContract):
+    @pytest.fixture
+    def medium(self, tmp_path: Path) -> StoreMedium:
+        return InFile(tmp_path, Compression(smallest=16), Encryption(Encryption.new_key()))
