@@ -2,18 +2,22 @@
 
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from flowforge.records import Record
+from flowforge.records import Record, SharedWritten
+from flowforge.stores.byte_layers import Compression
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import History
 from flowforge.testing.store_contract import moved, started, written
 
 JOBS = strategies.sampled_from(["a", "b\0", "b", ""])
+LARGE = 100
+VALUES = strategies.binary(max_size=300) | strategies.sampled_from([b"x" * 200, b"y" * 200])
 STATUSES = strategies.sampled_from(["paused", "completed", "cancelled", "running"])
 
 
@@ -22,8 +26,15 @@ def fold(job: str, history: History) -> bytes:
     return (history.base or b"") + repr([record.position for record in history.records])[1:-1].encode() + b", "
 
 
+def large_values(records: list[Record]) -> set[object]:
+    changes = [change for record in records if isinstance(record, SharedWritten) for change in record.shared]
+    return {change.value for change in changes if len(Codec().encode(change.value)) > LARGE}
+
+
 class SqliteStoreMachine(RuleBasedStateMachine):
     """What was waited for is there after any crash, in order, and nothing else but what was appended after it."""
+
+    keeps_records = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,11 +46,12 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         self.store = self.opened()
 
     def opened(self) -> SqliteStore:
-        store = SqliteStore(self.folder / str(self.boots) / "jobs.db", Codec(), fold_records=6)
-        store.fold_with(fold, keeps_records=True)
+        path = self.folder / str(self.boots) / "jobs.db"
+        store = SqliteStore(path, Codec(), layers=[Compression(smallest=16)], fold_records=6, large_bytes=LARGE)
+        store.fold_with(fold, keeps_records=self.keeps_records)
         return store
 
-    @rule(job=JOBS, value=strategies.binary(max_size=300))
+    @rule(job=JOBS, value=VALUES)
     def append(self, job: str, value: bytes) -> None:
         records = self.appended.setdefault(job, [])
         records.append(written(len(records) + 1, value) if records else started())
@@ -94,8 +106,20 @@ class SqliteStoreMachine(RuleBasedStateMachine):
             positions = [int(word) for word in text.split(", ") if word]
             assert positions + [record.position for record in history.records] == [r.position for r in records]
             assert history.records == records[len(positions) :]
-            assert list(self.store.every_record(job)) == records
-            assert list(self.store.every_record(job, 4)) == records[3:]
+            if self.keeps_records:
+                assert list(self.store.every_record(job)) == records
+                assert list(self.store.every_record(job, 4)) == records[3:]
+
+    @invariant()
+    def keeps_each_large_value_once_and_as_long_as_a_record_names_it(self) -> None:
+        self.store.wait_until_safe(self.last)
+        with self.store._io:  # noqa: SLF001 - nobody else may fold between the two looks
+            named = {job: large_values(self.named(job)) for job in self.appended}
+            kept = self.store._file.connection.execute("SELECT job FROM large").fetchall()  # noqa: SLF001 - as above
+        assert Counter(job for (job,) in kept) == Counter({job: len(values) for job, values in named.items() if values})
+
+    def named(self, job: str) -> list[Record]:
+        return list(self.store.every_record(job)) if self.keeps_records else self.store.history(job).records
 
     @invariant()
     def lists_the_jobs(self) -> None:
@@ -109,3 +133,13 @@ class SqliteStoreMachine(RuleBasedStateMachine):
 
 TestSqliteStore = SqliteStoreMachine.TestCase
 TestSqliteStore.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+class ShorteningStoreMachine(SqliteStoreMachine):
+    """The same of a store that lets go of the records that a base stands for."""
+
+    keeps_records = False
+
+
+TestShorteningStore = ShorteningStoreMachine.TestCase
+TestShorteningStore.settings = TestSqliteStore.settings

@@ -9,6 +9,7 @@ __all__ = [
     "DecodeError",
     "DuplicatePayloadError",
     "MissingExtraError",
+    "MissingPartError",
     "PayloadDefinitionError",
     "PayloadVersionError",
     "SigningKeyError",
@@ -48,6 +49,13 @@ class DecodeError(FlowForgeError):
     def __str__(self) -> str:
         data = f"The data of {self.place}" if self.place else "The data"
         return f"{data} cannot be decoded: {self.problem}.{' ' if self.remedy else ''}{self.remedy}"
+
+
+class MissingPartError(DecodeError):
+    """Data that was kept apart from the rest, and is not there."""
+
+    def __init__(self) -> None:
+        super().__init__("it was kept apart, and is missing", "Read it with the store that it is in.")
 
 
 class UnknownPayloadTypeError(DecodeError):

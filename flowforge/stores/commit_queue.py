@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flowforge.stores.frames import encode_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from flowforge.errors import FlowForgeError
     from flowforge.stores.frames import Entry
@@ -37,6 +37,8 @@ class Batch(NamedTuple):
     first: int
     entries: list[Entry]
     encoded: list[bytes]
+    apart: dict[tuple[str, bytes], bytes]
+    """Large values of jobs by their digests, to be kept before the frame."""
 
 
 class CommitQueue:
@@ -54,6 +56,7 @@ class CommitQueue:
     def _empty(self) -> None:
         self._entries: list[Entry] = []
         self._encoded: list[bytes] = []
+        self._apart: list[tuple[int, str, Mapping[bytes, bytes]]] = []
         self._bytes = 0
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
         self._when_failed: list[Callable[[], None]] = []
@@ -80,8 +83,11 @@ class CommitQueue:
         """How many entries may be taken."""
         return self._takeable if self._open_groups else len(self._entries)
 
-    def append(self, entry: Entry) -> int:
-        """Take the next record, and give its number; after a failure, or once it is closed, it is dropped."""
+    def append(self, entry: Entry, apart: Mapping[bytes, bytes] | None = None) -> int:
+        """Take the next record, and give its number; after a failure, or once it is closed, it is dropped.
+
+        `apart` are its large values.
+        """
         encoded = encode_entry(entry)
         with self._lock:
             self._last += 1
@@ -89,6 +95,9 @@ class CommitQueue:
                 self._entries.append(entry)
                 self._encoded.append(encoded)
                 self._bytes += len(encoded)
+                if apart:
+                    self._apart.append((self._last, entry.job, apart))
+                    self._bytes += sum(map(len, apart.values()))
                 if not self._open_groups:
                     self._wake()
             return self._last
@@ -149,11 +158,21 @@ class CommitQueue:
             if self.is_idle:
                 return None
             count = self._ready()
-            batch = Batch(self.safe + 1, self._entries[:count], self._encoded[:count])
+            batch = Batch(self.safe + 1, self._entries[:count], self._encoded[:count], self._take_apart(count))
             self._bytes -= sum(map(len, batch.encoded))
             del self._entries[:count], self._encoded[:count]
             self._takeable = 0
             return batch
+
+    def _take_apart(self, count: int) -> dict[tuple[str, bytes], bytes]:
+        """The large values of the first entries, and of no other: what no record names is not kept."""
+        if not self._apart:
+            return {}
+        last = self.safe + count
+        taken = [(job, values) for number, job, values in self._apart if number <= last]
+        del self._apart[: len(taken)]
+        self._bytes -= sum(len(data) for _, values in taken for data in values.values())
+        return {(job, digest): data for job, values in taken for digest, data in values.items()}
 
     def made_safe(self, number: int) -> None:
         """All records up to this one are safe."""
@@ -188,7 +207,7 @@ class CommitQueue:
         with self._lock:
             if self.failure is None:
                 self.failure = failure
-            self._entries, self._encoded, self._bytes = [], [], 0
+            self._entries, self._encoded, self._apart, self._bytes = [], [], [], 0
             self._callbacks.clear()
             self._became_safe.notify_all()
             told, self._when_failed = self._when_failed, []

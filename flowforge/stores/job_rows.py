@@ -35,7 +35,7 @@ class JobRow(NamedTuple):
     records: int
     """How many records it has, those that its base stands for not counted."""
     size: int
-    """How many bytes these are."""
+    """How many bytes these are, with the large values that came."""
     base: int
     """How many bytes its base has; 0 if there is none."""
     checksum: int
@@ -45,8 +45,13 @@ class JobRow(NamedTuple):
     seal: int = 0
 
     @classmethod
-    def after(cls, before: JobRow | None, entries: Sequence[Entry], first: int, chunk: bytes) -> JobRow | None:
-        """The row once these have been added as a chunk; None if there is no such job, nor do they start one."""
+    def after(
+        cls, before: JobRow | None, entries: Sequence[Entry], first: int, chunk: bytes, apart: int = 0
+    ) -> JobRow | None:
+        """The row once these have been added as a chunk; None if there is no such job, nor do they start one.
+
+        `apart` are the bytes of large values that came with them.
+        """
         flow = next((entry.flow for entry in entries if entry.flow is not None), None)
         status = next((entry.status for entry in reversed(entries) if entry.status is not None), None)
         changed = round(entries[-1].at * 1e6)
@@ -58,7 +63,7 @@ class JobRow(NamedTuple):
             status=status or before.status,
             changed=changed,
             records=before.records + len(entries),
-            size=before.size + len(chunk),
+            size=before.size + len(chunk) + apart,
             checksum=zlib.crc32(chunk, before.checksum),
         ).sealed()
 

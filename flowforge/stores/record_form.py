@@ -1,12 +1,16 @@
 """Records as bytes: a version, the name of the record, and its fields in the order of its definition.
 
 What users chose (payloads, states, shared data) is encoded by the codec, on its own, so that whoever only looks at a
-log need not decode it. A field that a later version adds stands last and has a default.
+log need not decode it. What is large can be put apart, so that it is kept once: the record then holds its digest. A
+field that a later version adds stands last and has a default.
 """
 
 from __future__ import annotations
 
+import hashlib
+from functools import partial
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flowforge.records import (
@@ -22,45 +26,52 @@ from flowforge.records import (
     SharedChange,
     Timer,
 )
-from flowforge.stores.codec_errors import DecodeError
-from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError, convert
+from flowforge.stores.codec_errors import DecodeError, MissingPartError
+from flowforge.structs import Ext, MsgpackDecoder, MsgpackEncoder, MsgspecError, convert
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flowforge.stores.codec import Codec
 
-__all__ = ["decode_record", "encode_record"]
+__all__ = ["decode_record", "digest_of_large", "digests_in", "encode_record"]
 
 _KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in Record.__subclasses__()}
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder().decode
 
+_LARGE = 1
+"""The extension that stands for a value that is kept apart."""
+_NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
+
 _Parts = list[Any]
 """What a value of ours becomes: what MessagePack has a form of."""
 
 
-def encode_record(record: Record, codec: Codec) -> bytes:
-    """The bytes of a record; UnencodableValueError for a value that the codec cannot keep."""
+def encode_record(record: Record, codec: Codec, apart: dict[bytes, bytes] | None = None, most: int = 0) -> bytes:
+    """The bytes of a record; UnencodableValueError for a value that the codec cannot keep.
+
+    Values of more than `most` bytes come into `apart`, if given, by their digests.
+    """
     kind = type(record)
     fields, writes = _PLANS[kind]
     parts = list(fields(record))
-    writer = _Writer(codec)
+    writer = _Writer(codec.encode if apart is None else partial(_parted, codec, apart, most))
     for index, write in writes:
         if parts[index] != ():
             parts[index] = write(writer, parts[index])
     return _encode([RECORD_VERSION, kind.__name__, parts])
 
 
-def decode_record(data: bytes, job: str, codec: Codec) -> Record:
-    """The record of a job that became those bytes; DecodeError for any others."""
+def decode_record(data: bytes, job: str, codec: Codec, apart: Mapping[bytes, bytes] = _NOTHING) -> Record:
+    """The record of a job that became those bytes, and what came `apart`; DecodeError for any others."""
     name = field = ""
     try:
         version, name, parts = _decode(data)
         if version != RECORD_VERSION:
             raise DecodeError(f"it is a record of version {version!r}", "Read it with the program that wrote it.")
         kind = _KINDS[name]
-        reader = _Reader(job, codec)
+        reader = _Reader(job, codec, apart)
         fields = dict(zip(kind.__struct_fields__, parts, strict=False))
         for field, read in _READS[kind]:
             part = fields.get(field)
@@ -75,19 +86,49 @@ def decode_record(data: bytes, job: str, codec: Codec) -> Record:
         raise DecodeError(f"it is no record of a job ({err})") from err
 
 
+def _parted(codec: Codec, apart: dict[bytes, bytes], most: int, value: object) -> bytes | Ext:
+    data = codec.encode(value)
+    if len(data) <= most:
+        return data
+    digest = digest_of_large(data)
+    apart[digest] = data
+    return Ext(_LARGE, digest)
+
+
+def digests_in(data: bytes) -> set[bytes]:
+    """The digests of what was put apart from a record with those bytes; DecodeError for what is none."""
+    try:
+        waiting = [_decode(data)]
+    except MsgspecError as err:
+        raise DecodeError(f"it is no record of a job ({err})") from err
+    found: set[bytes] = set()
+    while waiting:
+        part = waiting.pop()
+        if type(part) is list:
+            waiting += part
+        elif type(part) is Ext:
+            found.add(bytes(part.data))
+    return found
+
+
+def digest_of_large(data: bytes) -> bytes:
+    """What a value that is kept apart is known by."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 class _Writer:
     """Has a method for each field of a record that is not plain, of the field's name."""
 
-    __slots__ = ("codec",)
+    __slots__ = ("value",)
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+    def __init__(self, value: Callable[[Any], bytes | Ext]) -> None:
+        self.value = value
 
     def message(self, message: Message) -> _Parts:
         return [
             message.id.to_bytes(16),
             message.source,
-            self.codec.encode(message.payload),
+            self.value(message.payload),
             message.at,
             message.correlation.to_bytes(16),
             message.causation.to_bytes(16),
@@ -126,41 +167,50 @@ class _Writer:
     suspect = timer
 
     def outputs(self, outputs: Iterable[Output]) -> _Parts:
-        return [[output.name, self.codec.encode(output.payload), output.is_event] for output in outputs]
+        return [[output.name, self.value(output.payload), output.is_event] for output in outputs]
 
     def shared(self, changes: Iterable[SharedChange]) -> _Parts:
-        return [[change.key, self.codec.encode(change.value), change.is_deleted] for change in changes]
+        return [[change.key, self.value(change.value), change.is_deleted] for change in changes]
 
     def initial(self, states: Iterable[InitialState]) -> _Parts:
-        return [[initial.routine, initial.replica, self.codec.encode(initial.state)] for initial in states]
+        return [[initial.routine, initial.replica, self.value(initial.state)] for initial in states]
 
     def error(self, error: ErrorInfo | None) -> _Parts | None:
         return None if error is None else [error.type, error.text, error.traceback, error.cause]
 
-    def state(self, ops: Sequence[tuple[Any, ...]]) -> bytes:
+    def state(self, ops: Sequence[tuple[Any, ...]]) -> bytes | Ext:
         # As lists, for the codec has a form of its own for tuples, which takes longer.
-        return self.codec.encode([[kind, list(path), *rest] for kind, path, *rest in ops])
+        return self.value([[kind, list(path), *rest] for kind, path, *rest in ops])
 
-    def shared_log(self, values: Sequence[Any]) -> bytes:
-        return self.codec.encode(list(values))
+    def shared_log(self, values: Sequence[Any]) -> bytes | Ext:
+        return self.value(list(values))
 
-    def checkpoint(self, value: object) -> bytes:
-        return self.codec.encode(value)
+    def checkpoint(self, value: object) -> bytes | Ext:
+        return self.value(value)
 
 
 class _Reader:
     """The way back, with the same names."""
 
-    __slots__ = ("codec", "job")
+    __slots__ = ("apart", "codec", "job")
 
-    def __init__(self, job: str, codec: Codec) -> None:
+    def __init__(self, job: str, codec: Codec, apart: Mapping[bytes, bytes]) -> None:
         self.job = job
         self.codec = codec
+        self.apart = apart
+
+    def value(self, part: bytes | Ext) -> Any:
+        if not isinstance(part, Ext):
+            return self.codec.decode(part)
+        data = self.apart.get(bytes(part.data)) if part.code == _LARGE else None
+        if data is None:
+            raise MissingPartError
+        return self.codec.decode(data)
 
     def message(self, parts: _Parts) -> Message:
         number, source, payload, at, correlation, causation, *rest = parts
         ids = int.from_bytes(correlation), int.from_bytes(causation)
-        return Message(int.from_bytes(number), self.job, source, self.codec.decode(payload), at, *ids, *rest)
+        return Message(int.from_bytes(number), self.job, source, self.value(payload), at, *ids, *rest)
 
     def messages(self, parts: _Parts) -> tuple[Message, ...]:
         return tuple([self.message(part) for part in parts])
@@ -193,13 +243,13 @@ class _Reader:
     suspect = timer
 
     def outputs(self, parts: _Parts) -> tuple[Output, ...]:
-        return tuple([Output(name, self.codec.decode(payload), is_event) for name, payload, is_event in parts])
+        return tuple([Output(name, self.value(payload), is_event) for name, payload, is_event in parts])
 
     def shared(self, parts: _Parts) -> tuple[SharedChange, ...]:
-        return tuple([SharedChange(key, self.codec.decode(value), is_deleted) for key, value, is_deleted in parts])
+        return tuple([SharedChange(key, self.value(value), is_deleted) for key, value, is_deleted in parts])
 
     def initial(self, parts: _Parts) -> tuple[InitialState, ...]:
-        return tuple([InitialState(routine, replica, self.codec.decode(state)) for routine, replica, state in parts])
+        return tuple([InitialState(routine, replica, self.value(state)) for routine, replica, state in parts])
 
     def error(self, parts: _Parts) -> ErrorInfo:
         return ErrorInfo(*parts)
@@ -207,17 +257,17 @@ class _Reader:
     def slots(self, parts: _Parts) -> tuple[str, ...]:
         return tuple(parts)
 
-    def state(self, data: bytes) -> tuple[Any, ...]:
-        return tuple([(kind, tuple(path), *rest) for kind, path, *rest in self.codec.decode(data)])
+    def state(self, data: bytes | Ext) -> tuple[Any, ...]:
+        return tuple([(kind, tuple(path), *rest) for kind, path, *rest in self.value(data)])
 
-    def shared_log(self, data: bytes) -> tuple[Any, ...]:
-        return tuple(self.codec.decode(data))
+    def shared_log(self, data: bytes | Ext) -> tuple[Any, ...]:
+        return tuple(self.value(data))
 
     def fingerprint(self, parts: _Parts) -> FlowFingerprint:
         return convert(parts, FlowFingerprint)
 
-    def checkpoint(self, data: bytes) -> Any:
-        return self.codec.decode(data)
+    def checkpoint(self, data: bytes | Ext) -> Any:
+        return self.value(data)
 
 
 def _plan_of(kind: type[Record]) -> tuple[Callable[[Record], Sequence[Any]], list[tuple[int, Callable[..., Any]]]]:

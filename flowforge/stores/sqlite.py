@@ -23,6 +23,7 @@ from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
 from flowforge.records import JobMoved, JobReplaced, JobStarted
 from flowforge.stores.byte_layers import Layers
+from flowforge.stores.codec_errors import MissingPartError
 from flowforge.stores.commit_queue import CommitQueue
 from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
@@ -32,12 +33,12 @@ from flowforge.stores.sqlite_file import SqliteFile, translated
 from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
-from flowforge.stores.store_errors import StoreClosedError, StoreForkedError, StoreInUseError
+from flowforge.stores.store_errors import StoreClosedError, StoreDamagedError, StoreForkedError, StoreInUseError
 from flowforge.stores.store_form import StoreForm
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from flowforge.errors import FlowForgeError
@@ -53,11 +54,12 @@ __all__ = ["SqliteStore"]
 class SqliteStore:
     """The log of a runtime in a file; open it once, and close it after the runtime.
 
-    At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A job with more than
-    `fold_records` records, or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the
-    seconds between two attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody
-    reads it. `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are:
-    their ids, flows, statuses and times.
+    At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A value of more than
+    `large_bytes` is kept once a job, however many of its records hold it. A job with more than `fold_records` records,
+    or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the seconds between two
+    attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody reads it.
+    `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are: their ids,
+    flows, statuses and times.
     """
 
     is_durable = True
@@ -70,6 +72,7 @@ class SqliteStore:
         layers: Iterable[ByteLayer] = (),
         window: int = 1024,
         window_bytes: int = 8 << 20,
+        large_bytes: int = 64 << 10,
         fold_records: int = 10_000,
         fold_bytes: int = 4 << 20,
         retry_interval: float = 1.0,
@@ -80,6 +83,7 @@ class SqliteStore:
         self.path = str(path)
         self.codec = codec
         through = Layers(layers)
+        self._large_bytes = large_bytes
         self._clock = clock or SystemClock()
 
         def is_long(row: JobRow) -> bool:
@@ -132,12 +136,19 @@ class SqliteStore:
     def append(self, job: str, record: Record) -> int:
         """Queue the next record of a job, and give its number; after a failure it is dropped."""
         data = encode_record(record, self.codec)
+        status = flow = None
         if isinstance(record, JobStarted):
-            return self._queue.append(Entry(job, data, record.at, "running", record.flow))
-        if isinstance(record, JobReplaced):
-            return self._queue.append(Entry(job, data, record.at, record.status, record.flow))
-        status = record.status if isinstance(record, JobMoved) else None
-        return self._queue.append(Entry(job, data, record.at, status))
+            status, flow = "running", record.flow
+        elif isinstance(record, JobReplaced):
+            status, flow = record.status, record.flow
+        elif isinstance(record, JobMoved):
+            status = record.status
+        if len(data) <= self._large_bytes:
+            return self._queue.append(Entry(job, data, record.at, status, flow))
+        # Again, which small records are not to pay for.
+        apart: dict[bytes, bytes] = {}
+        data = encode_record(record, self.codec, apart, self._large_bytes)
+        return self._queue.append(Entry(job, data, record.at, status, flow), apart)
 
     def begin_group(self) -> None:
         """What is appended from here to `end_group` comes into one frame."""
@@ -199,13 +210,13 @@ class SqliteStore:
 
     def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
         """The safe records of a job from a position on, in order, those that were set aside included."""
-        for records in self._parts(job):
+        for records, apart in self._parts(job):
             # Positions rise, so the last one tells of all.
-            if records and decode_record(records[-1], job, self.codec).position >= from_position:
-                found = (decode_record(data, job, self.codec) for data in records)
+            if records and self._decoded(records[-1], job, apart).position >= from_position:
+                found = (self._decoded(data, job, apart) for data in records)
                 yield from (record for record in found if record.position >= from_position)
 
-    def _parts(self, job: str) -> Iterator[list[bytes]]:
+    def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
         first = last = 0
         while True:
             with self._tidied() as tables:
@@ -213,16 +224,22 @@ class SqliteStore:
                 stored = tables.stored(job) if part is None else None
             if part is None:
                 if stored is not None and first in {0, stored.row.first}:
-                    yield stored.records
+                    yield stored.records, stored.apart
                 return
             if first not in {0, part.job}:
                 return
             first, last = part.job, part.last
-            yield part.records
+            yield part.records, part.apart
 
     def _history_of(self, stored: Stored) -> History:
         job = stored.row.job
-        return History(stored.base, [decode_record(data, job, self.codec) for data in stored.records])
+        return History(stored.base, [self._decoded(data, job, stored.apart) for data in stored.records])
+
+    def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes]) -> Record:
+        try:
+            return decode_record(data, job, self.codec, apart)
+        except MissingPartError as err:
+            raise StoreDamagedError(self.path, f"a large value of the job {job!r}, {err.place}, is missing") from err
 
     # Keeping it small
 

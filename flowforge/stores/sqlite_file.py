@@ -46,6 +46,8 @@ CREATE TABLE aside (
     job TEXT NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX aside_of_job ON aside (job, last);
+CREATE TABLE large (job TEXT NOT NULL, digest BLOB NOT NULL, data BLOB NOT NULL);
+CREATE UNIQUE INDEX large_of_job ON large (job, digest);
 CREATE TABLE jobs (
     job TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, first INTEGER NOT NULL, changed INTEGER NOT NULL,
     records INTEGER NOT NULL, size INTEGER NOT NULL, base INTEGER NOT NULL, checksum INTEGER NOT NULL,

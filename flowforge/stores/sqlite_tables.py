@@ -9,17 +9,20 @@ that SQLite gives or takes lets go of the interpreter, and beside busy threads t
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowforge.stores.byte_layers import LayerError
 from flowforge.stores.frames import DamagedFrame, Entry, unpack
 from flowforge.stores.job_rows import Head, JobRow, decoded_rows
+from flowforge.stores.record_form import digests_in
+from flowforge.stores.sqlite_large import LargeValues
 from flowforge.stores.store import KnownJob
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flowforge.stores.byte_layers import Layers
     from flowforge.stores.sqlite_file import SqliteFile
@@ -39,6 +42,8 @@ class Stored(NamedTuple):
     row: JobRow
     base: bytes | None
     records: list[bytes]
+    apart: dict[bytes, bytes]
+    """Its large values, by their digests."""
     last_chunk: int
     """Where the last of its chunks begins."""
 
@@ -51,6 +56,8 @@ class Part(NamedTuple):
     last: int
     """Where the last of its chunks began: what the next part is asked for with."""
     records: list[bytes]
+    apart: dict[bytes, bytes]
+    """Their large values, by their digests."""
 
 
 class SqliteTables:
@@ -64,6 +71,7 @@ class SqliteTables:
         self._layers = layers
         self._is_long = is_long
         self._execute = file.connection.execute
+        self._large = LargeValues(file, layers)
         self.long_jobs: dict[str, None] = {}
         self.on_long: Callable[[], None] | None = None
         """Called, in the middle of things, when there are long jobs."""
@@ -72,6 +80,8 @@ class SqliteTables:
         """What stands in the common log, as it will come into chunks."""
         self._frames: list[int] = []
         self._size = 0
+        self._grown: Counter[str] = Counter()
+        """By how many bytes of large values jobs have grown meanwhile."""
         head = Head.decode(file.meta("head", Head().encode()))
         if head is None:
             raise self._damage("its head is not what was written")
@@ -102,6 +112,16 @@ class SqliteTables:
         """How many frames stand in the common log, and how many bytes."""
         return len(self._frames), self._size
 
+    def write(self, first: int, frame: bytes, apart: Mapping[tuple[str, bytes], bytes]) -> bool:
+        """Commit a frame, and the large values that its records name; False if another process has taken over."""
+        if not apart:
+            return self._file.write(first, frame)
+        with self._file.transaction():
+            grown = self._large.add(apart)
+            is_ours = self._file.write(first, frame)
+        self._grown.update(grown)
+        return is_ours
+
     def note(self, first: int, entries: Sequence[Entry], frame_hash: bytes, size: int) -> None:
         """A frame was committed."""
         self._entries += entries
@@ -125,9 +145,11 @@ class SqliteTables:
             rows: list[JobRow] = []
             for job, entries in by_job.items():
                 chunk = self._layers.wrap(_encode([entry.data for entry in entries]))
-                row = JobRow.after(before.get(job), entries, firsts[job], chunk)
+                row = JobRow.after(before.get(job), entries, firsts[job], chunk, self._grown[job])
                 # Of a job that was deleted meanwhile nothing more is kept.
-                if row is not None:
+                if row is None:
+                    self._large.keep_only(job, ())
+                else:
                     rows.append(row)
                     chunks.append((job, firsts[job], 0, len(entries), chunk))
                     head = head.with_row(before.get(job), row)
@@ -138,6 +160,7 @@ class SqliteTables:
             self._execute("DELETE FROM frames WHERE first <= ?", (self._frames[-1],))
         self._head = head
         self._entries, self._frames, self._size = [], [], 0
+        self._grown.clear()
         self._note_long(rows)
 
     def _note_long(self, rows: Iterable[JobRow]) -> None:
@@ -217,7 +240,7 @@ class SqliteTables:
             count += length
         if checksum != row.checksum or count != row.records or (base is None) != (row.base == 0):
             raise self._damage(f"records of the job {job!r} are not what was written")
-        return Stored(row, base, records, last)
+        return Stored(row, base, records, self._large.of(job, records), last)
 
     def _unwrapped(self, job: str, data: bytes) -> bytes:
         try:
@@ -241,7 +264,8 @@ class SqliteTables:
         last, count, checksum, data = found
         if not isinstance(data, bytes) or zlib.crc32(data, last % _SEEDS) != checksum:
             raise self._damage(f"old records of the job {job!r} are not what was written")
-        return Part(rows[0].first, last, _decode(self._unwrapped(job, data)))
+        records = _decode(self._unwrapped(job, data))
+        return Part(rows[0].first, last, records, self._large.of(job, records))
 
     def replace(self, before: Stored, base: bytes, *, keeps_records: bool = False) -> bool:
         """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing.
@@ -270,6 +294,8 @@ class SqliteTables:
                 old = self._layers.wrap(_encode(before.records))
                 part = (job, before.last_chunk, len(before.records), zlib.crc32(old, before.last_chunk % _SEEDS), old)
                 self._insert("INSERT INTO aside VALUES", [part])
+            if before.apart and not row.aside:
+                self._large.keep_only(job, self._named(job, [data for (data,) in rest]))
             self._execute("DELETE FROM chunks WHERE job = ? AND first <= ?", (job, before.last_chunk))
             self._insert("INSERT INTO chunks VALUES", [(job, before.last_chunk, 1, 1, base)])
             self._insert("INSERT OR REPLACE INTO jobs VALUES", [row])
@@ -278,6 +304,10 @@ class SqliteTables:
         self._head = head
         self._note_long([row])
         return True
+
+    def _named(self, job: str, chunks: Iterable[bytes]) -> set[bytes]:
+        """The digests of the large values that records in these chunks name."""
+        return set().union(*[digests_in(record) for chunk in chunks for record in _decode(self._unwrapped(job, chunk))])
 
     def delete(self, jobs: Sequence[str]) -> list[str]:
         """Forget jobs; those of them that there were."""
@@ -288,6 +318,7 @@ class SqliteTables:
                 head = head.with_row(row, None)
                 self._execute("DELETE FROM chunks WHERE job = ?", (row.job,))
                 self._execute("DELETE FROM aside WHERE job = ?", (row.job,))
+                self._execute("DELETE FROM large WHERE job = ?", (row.job,))
                 self._execute("DELETE FROM jobs WHERE job = ?", (row.job,))
             self._file.set_meta("head", head.encode())
         self._head = head

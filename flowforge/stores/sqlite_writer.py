@@ -95,7 +95,7 @@ class SqliteWriter:
             self._file.epoch, batch.first, batch.encoded, self._tables.last_hash, self._layers.wrap
         )
         with self._io:
-            while not self._has_written(batch.first, frame):
+            while not self._has_written(batch, frame):
                 self._io.release()
                 try:
                     may_go_on = self._queue.wait_a_while(self._retry_interval)
@@ -108,10 +108,10 @@ class SqliteWriter:
             self._file.lock.note_safe(last)
         self._queue.made_safe(last)
 
-    def _has_written(self, first: int, frame: bytes) -> bool:
+    def _has_written(self, batch: Batch, frame: bytes) -> bool:
         """Whether the frame is in the file now; False if that may yet come."""
         try:
-            is_ours = self._file.write(first, frame)
+            is_ours = self._tables.write(batch.first, frame, batch.apart)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
                 raise

@@ -58,16 +58,17 @@ def failing(name: str) -> sqlite3.OperationalError:
     return error
 
 
+@pytest.mark.parametrize("large_bytes", [1 << 20, 1000])
 def test_a_full_disk_stalls_says_so_once_and_goes_on(
-    tmp_path: Path, connection: type[Watched], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, connection: type[Watched], caplog: pytest.LogCaptureFixture, large_bytes: int
 ) -> None:
-    store = opened(tmp_path / "jobs.db", connection_type=connection)
+    store = opened(tmp_path / "jobs.db", connection_type=connection, large_bytes=large_bytes)
     store.wait_until_safe(store.append("a", started()))
     called = threading.Event()
     pages = connection.opened[-1].execute("PRAGMA page_count").fetchone()[0]
     connection.opened[-1].execute(f"PRAGMA max_page_count = {pages}").close()
 
-    numbers = [store.append("a", written(position, "x" * 5000)) for position in range(2, 30)]
+    numbers = [store.append("a", written(position, f"{position}" * 5000)) for position in range(2, 30)]
     store.call_when_safe(numbers[-1], called.set)
     for _ in range(3):
         connection.opened[-1].has_failed.clear()
