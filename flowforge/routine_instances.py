@@ -5,7 +5,7 @@ from typing import Any
 
 from flowforge.routine import Routine
 
-__all__ = ["instantiate"]
+__all__ = ["instantiate", "is_surely_equal"]
 
 _OWN = frozenset(
     {
@@ -39,6 +39,14 @@ def instantiate(template: Routine) -> Routine:
     return instance
 
 
+def is_surely_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two states are equal; False as well if something in them, such as an array, cannot say."""
+    try:
+        return bool(one == other)
+    except ValueError:
+        return False
+
+
 def _copy_later_settings(template: Routine, instance: Routine) -> None:
     then = template._constructed
     for name, value in template.__dict__.items():
@@ -50,7 +58,7 @@ def _copy_later_settings(template: Routine, instance: Routine) -> None:
     for name, event in template.events.items():
         instance.events.setdefault(name, event)
     instance._config.update(template._config)
-    if template._initial_state != then["_initial_state"]:
+    if not is_surely_equal(template._initial_state, then["_initial_state"]):
         instance.__dict__["_initial_state"] = copy.deepcopy(template._initial_state)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from flowforge.job_errors import FlowChangedError, NoCursorError, WrongFlowError
+from flowforge.routine_instances import is_surely_equal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,9 @@ def _replicas_gone(view: JobView, plan: FlowPlan) -> Iterator[str]:
         for (routine, replica), tree in view.trees.items():
             known = plan.by_id.get(routine)
             # What it began with is no loss: each new replica begins with the same.
-            is_needed = tree["state"] and known and tree["state"] != known.template.__dict__["_initial_state"]
-            if known is not None and replica >= known.concurrency and is_needed:
+            if known is None or replica < known.concurrency or not tree["state"]:
+                continue
+            if not is_surely_equal(tree["state"], known.template.__dict__["_initial_state"]):
                 yield f"the replica {replica} of {routine!r} is gone, and its state is kept"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
+from flowforge.job_errors import FlowChangedError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -97,6 +98,36 @@ def test_arrays_go_through_a_saved_job(node: type[Any], tmp_path: Path) -> None:
 
     assert loaded.get_routine_state("a")["total"].tolist() == [1, 2, 3]
     assert loaded.outputs["a.out"][0]["numbers"].tolist() == [1, 2, 3]
+
+
+def test_an_array_set_on_the_template_later_is_what_jobs_begin_with(node: type[Any]) -> None:
+    template = node(add_in_place, total=np.zeros(3, dtype=int))
+    template.state["total"] = np.full(3, 10)
+    flow = Flow("flow")
+    flow.add_routine(template, "a")
+
+    with Runtime(2, codec=CODEC) as runtime:
+        jobs = [runtime.exec(flow, entry_params=rows(1)[0]) for _ in range(2)]
+        assert all(job.wait(30) for job in jobs)
+
+    assert [job.get_routine_state("a")["total"].tolist() for job in jobs] == [[11, 12, 13]] * 2
+
+
+def test_the_state_of_a_replica_that_is_gone_is_missed_with_arrays_in_it(node: type[Any], tmp_path: Path) -> None:
+    flow = Flow("flow")
+    template = node(add_in_place, total=np.zeros(3, dtype=int))
+    flow.add_routine(template, "a")
+    template.set_concurrency(2)
+    with Runtime(2, codec=CODEC) as runtime:
+        job = runtime.exec(flow, keep_alive=True)
+        for payload in rows(1, 2, 3, 4):
+            runtime.post(job, "a", "input", payload)
+        job.pause()
+        job.save(tmp_path / "job.json")
+    template.set_concurrency(1)
+
+    with Runtime(2, codec=CODEC) as runtime, pytest.raises(FlowChangedError, match="the replica 1 of 'a' is gone"):
+        runtime.exec(flow, job_state=JobState.load(tmp_path / "job.json", codec=CODEC))
 
 
 @pytest.mark.parametrize("check", [assert_crash_equivalent, assert_confluent])
