@@ -103,7 +103,8 @@ class SqliteWriter:
                     self._io.acquire()
                 if not may_go_on:
                     raise StoreFailedError(self._path, "there was no space for its last records when it was closed")
-            self._tables.note(batch.first, batch.entries, frame_hash, len(frame))
+            size = len(frame) + sum(map(len, batch.apart.values()))
+            self._tables.note(batch.first, batch.entries, frame_hash, size)
             last = batch.first + len(batch.entries) - 1
             self._file.lock.note_safe(last)
         self._queue.made_safe(last)
