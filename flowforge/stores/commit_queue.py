@@ -61,6 +61,7 @@ class CommitQueue:
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
         self._when_failed: list[Callable[[], None]] = []
         self._is_idle = False
+        self._is_called = False
         self._open_groups = 0
         self._takeable = 0
         """How many of the entries come before the groups that are open."""
@@ -148,15 +149,25 @@ class CommitQueue:
 
     # For the writer
 
-    def take(self) -> Batch | None:
-        """Wait for something to do, and give it; None once the queue is closed and nothing is left."""
+    def wait_for_work(self) -> bool:
+        """Wait for something to do; False once the queue is closed and nothing is left."""
         with self._lock:
-            while self.is_idle and not self.is_closing:
+            while self.is_idle and not self._is_called and not self.is_closing:
                 self._is_idle = True
                 self._changed.wait()
+            is_called, self._is_called = self._is_called, False
             self._is_idle = False
-            if self.is_idle:
-                return None
+            return is_called or not self.is_idle
+
+    def wake_writer(self) -> None:
+        """Have `wait_for_work` return once, whatever there is to do."""
+        with self._lock:
+            self._is_called = True
+            self._wake()
+
+    def take_now(self) -> Batch:
+        """What is to be written next; empty if nothing is."""
+        with self._lock:
             count = self._ready()
             batch = Batch(self.safe + 1, self._entries[:count], self._encoded[:count], self._take_apart(count))
             self._bytes -= sum(map(len, batch.encoded))
@@ -179,6 +190,8 @@ class CommitQueue:
         with self._lock:
             self.safe = number
             self._became_safe.notify_all()
+            if self._is_due():
+                self._wake()
 
     def call_back(self) -> None:
         """Make the calls that are due."""

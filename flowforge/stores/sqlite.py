@@ -4,8 +4,8 @@ Guarantees:
 
 - `append` may be called from any thread; it never waits for the disk. Records are safe in the order of their numbers.
 - A record counts as safe once its frame is committed and synchronised; callbacks and waiters hear of it then.
-- One thread writes. While the disk is full it tries the same frame again; after any other failure nothing more is
-  written and nothing is acknowledged.
+- One thread at a time writes: its own, or one that waits for the disk and that no signal can interrupt. While the disk
+  is full the same frame is tried again; after any other failure nothing more is written and nothing is acknowledged.
 - A process whose store was taken over commits nothing, nor does a forked child.
 - Long jobs are shortened by a thread of their own, which holds up the writer for a read or one commit at a time.
 - Jobs are deleted by way of `let_go`, which is called with no lock held.
@@ -168,6 +168,8 @@ class SqliteStore:
 
     def wait_until_safe(self, number: int, timeout: float | None = None) -> bool:
         """Return once the record is safe, or False after `timeout` seconds; raises why it never will be."""
+        if number > self._queue.safe and timeout is None:
+            self._writer.write_for_caller()
         return self._queue.wait_until_safe(number, timeout)
 
     def close(self) -> None:

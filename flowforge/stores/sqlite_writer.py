@@ -1,4 +1,10 @@
-"""The one thread that writes to a SQLite store."""
+"""What writes to a SQLite store: a thread of its own, or, while that has nothing to do, whoever waits for the disk.
+
+Guarantees:
+
+- One thread at a time writes, and what has come first is written first.
+- Callbacks are called by the writer's own thread alone; whoever writes for himself waits for no space.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,8 @@ from flowforge.stores.sqlite_file import error_from
 from flowforge.stores.store_errors import StoreFailedError, StoreFencedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flowforge.stores.byte_layers import Layers
     from flowforge.stores.commit_queue import Batch, CommitQueue
     from flowforge.stores.sqlite_file import SqliteFile
@@ -57,6 +65,9 @@ class SqliteWriter:
         self._layers = layers
         self._is_stalled = False
         self._is_held = False
+        self._turn = threading.Lock()
+        self._left: Batch | None = None
+        """What somebody took, and could not write yet."""
         self._path = str(file.path)
         self._thread = threading.Thread(target=self._run, name="flowforge-store", daemon=True)
 
@@ -64,18 +75,46 @@ class SqliteWriter:
         """Begin."""
         self._thread.start()
 
+    def write_for_caller(self) -> None:
+        """Write what waits on the calling thread, if nobody is at it; what cannot be written yet is left.
+
+        Beside busy threads each change of the thread that runs costs milliseconds. The main thread, where a signal's
+        handler may raise between any two lines, leaves all to the writer's own.
+        """
+        if threading.current_thread() is threading.main_thread() or not self._turn.acquire(blocking=False):
+            return
+        try:
+            self._guarded(self._write_once)
+        finally:
+            self._turn.release()
+
+    def _write_once(self) -> None:
+        if self._left is None:
+            batch = self._queue.take_now()
+            if batch.entries and not self._commit(batch, may_wait=False):
+                self._left = batch
+                self._queue.wake_writer()
+
     def join(self) -> None:
         """Return when it has ended, as it does once the queue is closed, or has failed."""
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            while (batch := self._queue.take()) is not None:
+        self._guarded(self._write_all)
+
+    def _write_all(self) -> None:
+        while self._queue.wait_for_work():
+            with self._turn:
+                batch, self._left = self._left or self._queue.take_now(), None
                 if batch.entries:
                     self._commit(batch)
-                self._queue.call_back()
-                self._tidy_if_due()
-            self._tidy(is_idle=True)
+            self._queue.call_back()
+            self._tidy_if_due()
+        self._tidy(is_idle=True)
+
+    def _guarded(self, write: Callable[[], None]) -> None:
+        try:
+            write()
         except sqlite3.Error as error:
             self._fail(error_from(self._path, error))
         except FlowForgeError as failure:
@@ -89,13 +128,15 @@ class SqliteWriter:
         logger.critical("%s", failure)
         self._queue.fail(failure)
 
-    def _commit(self, batch: Batch) -> None:
-        """Make a batch safe, waiting for space if there is none; raises what is final."""
+    def _commit(self, batch: Batch, *, may_wait: bool = True) -> bool:
+        """Make a batch safe, waiting for space if there is none and it may; raises what is final."""
         frame, frame_hash = pack(
             self._file.epoch, batch.first, batch.encoded, self._tables.last_hash, self._layers.wrap
         )
         with self._io:
             while not self._has_written(batch, frame):
+                if not may_wait:
+                    return False
                 self._io.release()
                 try:
                     may_go_on = self._queue.wait_a_while(self._retry_interval)
@@ -108,6 +149,7 @@ class SqliteWriter:
             last = batch.first + len(batch.entries) - 1
             self._file.lock.note_safe(last)
         self._queue.made_safe(last)
+        return True
 
     def _has_written(self, batch: Batch, frame: bytes) -> bool:
         """Whether the frame is in the file now; False if that may yet come."""

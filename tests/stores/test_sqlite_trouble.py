@@ -335,3 +335,46 @@ def test_a_format_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreDamagedError, match="its format is 99, and this version reads 1"):
         opened(tmp_path / "jobs.db")
+
+
+def test_whoever_waits_writes_for_himself_unless_a_signal_could_interrupt_him(tmp_path: Path) -> None:
+    store = opened(tmp_path / "jobs.db")
+    is_busy, may_go_on, safe = threading.Event(), threading.Event(), []
+
+    def keep_the_writer_busy() -> None:
+        is_busy.set()
+        may_go_on.wait(30)
+
+    store.call_when_safe(store.append("a", started()), keep_the_writer_busy)
+    assert is_busy.wait(30)
+    number = store.append("a", written(2))
+    store._writer.write_for_caller()  # noqa: SLF001 - the main thread would wait for the writer
+    safe.append(store.safe)
+    waiting = threading.Thread(target=store.wait_until_safe, args=(number,))
+    waiting.start()
+    waiting.join(30)
+    safe.append(store.safe)
+    may_go_on.set()
+
+    assert safe == [1, 2]
+    store.close()
+
+
+def test_what_a_waiting_thread_could_not_write_is_written_in_order(tmp_path: Path, connection: type[Watched]) -> None:
+    store = opened(tmp_path / "jobs.db", connection_type=connection)
+    database = connection.opened[-1]
+    database.fails_at, database.error = "INSERT INTO frames", failing("SQLITE_FULL")
+
+    def append_and_wait() -> None:
+        store.wait_until_safe(store.append("a", started()))
+
+    waiting = threading.Thread(target=append_and_wait)
+    waiting.start()
+    assert database.has_failed.wait(30)
+    last = store.append("a", written(2))
+    database.error = None
+    waiting.join(30)
+    store.wait_until_safe(last)
+
+    assert store.records("a") == [started(), written(2)]
+    store.close()
