@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 PEERS := build/peers-venv
 
-.PHONY: demo demo-crash test check lint types soak bench bench-peers docs format clean
+.PHONY: demo demo-crash kills test check lint types soak bench bench-peers docs format clean
 
 demo: $(READY)
 	mkdir -p build
@@ -33,6 +33,9 @@ types: $(READY)
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak --timeout=1800 tests property_tests
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout=3600 property_tests
+
+kills: $(READY)
+	$(BIN)/python -m tests.stress.kill_loops
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(OPTIONS)
