@@ -5,12 +5,15 @@ starts the job `child-<number>` and posts the number to the job "ledger", and tw
 """
 
 import os
+import traceback
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 from flowforge.error_handler import ErrorHandler
+from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -91,6 +94,7 @@ class Load:
 
     def __init__(self, store: Path, notes: Path, life: int) -> None:
         self.life = life
+        self.is_ending = Event()
         self.file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.small = row("small", first=Stage(), last=Stage())
         self.ledger = row("ledger", book=Stage(writes=True))
@@ -114,6 +118,15 @@ class Load:
 
     def note(self, *words: str) -> None:
         os.write(self.file, f"{' '.join(words)}\n".encode())
+
+    def feed(self, feeder: Callable[[], object]) -> None:
+        """Feed until the runtime is shut down; anything else that ends it ends the process."""
+        try:
+            feeder()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            if not (self.is_ending.is_set() and isinstance(error, FlowForgeError)):
+                traceback.print_exc()
+                os._exit(1)
 
     def post(self, poster: int) -> None:
         for number in count():
@@ -144,16 +157,18 @@ def number_of(key: str) -> int:
     return (life * POSTERS + poster) * 1_000_000 + number
 
 
-def feed_until_killed(store: Path, notes: Path, life: int, ready: Callable[[], object]) -> None:
-    """Feed the store's runtime for ever; `ready` is called when that begins."""
+def feed_until_killed(
+    store: Path, notes: Path, life: int, ready: Callable[[], object], seconds: float | None = None
+) -> None:
+    """Feed the store's runtime for ever, or for some seconds, and shut it down; `ready` is called when that begins."""
     load = Load(store, notes, life)
-    threads = [Thread(target=load.post, args=(poster,), daemon=True) for poster in range(POSTERS)]
-    threads.append(Thread(target=load.start_jobs, daemon=True))
-    for thread in threads:
-        thread.start()
+    feeders = [*(partial(load.post, poster) for poster in range(POSTERS)), load.start_jobs]
+    for feeder in feeders:
+        Thread(target=load.feed, args=(feeder,), daemon=True).start()
     ready()
-    for thread in threads:
-        thread.join()
+    load.is_ending.wait(seconds)
+    load.is_ending.set()
+    load.runtime.shutdown(timeout=PATIENCE)
 
 
 def finish(store: Path, notes: Path, life: int) -> None:
