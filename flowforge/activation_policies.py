@@ -156,21 +156,22 @@ class _TimeInterval(ActivationPolicy):
     name = "time_interval"
 
     def decide(self, waiting: Waiting) -> Activation | None:
-        due = self._due(waiting)
-        return None if due is None or waiting.now < due else self._all(waiting, is_remainder=False)
+        left = self._left(waiting)
+        return None if left is None or left > 0 else self._all(waiting, is_remainder=False)
 
     def drain(self, waiting: Waiting) -> Activation | None:
         return None if waiting.oldest is None else self._all(waiting, is_remainder=True)
 
     def next_check(self, waiting: Waiting) -> float | None:
-        due = self._due(waiting)
-        return None if due is None else max(0.0, due - waiting.now)
+        return self._left(waiting)
 
-    def _due(self, waiting: Waiting) -> float | None:
+    def _left(self, waiting: Waiting) -> float | None:
         oldest, last = waiting.oldest, waiting.last_activation
         if oldest is None:
             return None
-        return (oldest if last is None else max(oldest, last)) + self.seconds
+        begin = oldest if last is None else max(oldest, last)
+        # A clock that has been set back says nothing of how long it has been.
+        return max(0.0, begin + self.seconds - waiting.now) if begin <= waiting.now else 0.0
 
     def _all(self, waiting: Waiting, *, is_remainder: bool) -> Activation:
         message = {"policy": self.name, "seconds": self.seconds, "is_remainder": is_remainder}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import RuntimeOptionError
 from flowforge.job_state import JobState
-from flowforge.job_state_file import restore, tree_of
+from flowforge.job_state_file import binary_values, restore, tree_of
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.stores.store import FoldingStore, History, KnownJob
 from flowforge.subscription import Lagged
@@ -149,7 +150,9 @@ def logged_and_left(job: JobState | KnownJob) -> Iterator[None]:
 
 def bases_for(codec: Codec, options: RuntimeOptions) -> Bases:
     """What makes bases for a runtime with those options."""
-    return Bases(codec, options.remembered, options.max_outputs, tree_of, restore)
+    form = binary_values(codec)
+    limits = options.remembered, options.max_outputs
+    return Bases(codec, *limits, partial(tree_of, form=form), partial(restore, form=form))
 
 
 def how_to_resume(

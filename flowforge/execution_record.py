@@ -37,7 +37,10 @@ class ExecutionRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name; the payload is shared."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in _FIELDS}
+
+
+_FIELDS = tuple(field.name for field in fields(ExecutionRecord))
 
 
 def execution_records(record: Record) -> tuple[ExecutionRecord, ...]:

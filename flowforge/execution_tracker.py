@@ -129,6 +129,29 @@ class ExecutionTracker:
         """All figures at this instant as plain data; any thread may ask."""
         return self.statistics().to_dict()
 
+    def to_tree(self) -> dict[str, Any]:
+        """All that it has counted, as plain data; `take_tree` is the way back."""
+        with self._lock:
+            return {
+                "first_at": self._first_at,
+                "last_at": self._last_at,
+                "routines": {name: [*tally.counts(), *tally.times.to_list()] for name, tally in self._tallies.items()},
+                "sent": [[source, to.routine, to.slot, number] for (source, to), number in self._sent.items()],
+            }
+
+    def take_tree(self, tree: Mapping[str, Any]) -> None:
+        """Go on from what `to_tree` gave."""
+        with self._lock:
+            self._first_at, self._last_at = tree["first_at"], tree["last_at"]
+            for name, (calls, steps, errors, retries, letters, queued, longest, *times) in tree["routines"].items():
+                tally = self._tallies[name]
+                tally.calls, tally.steps, tally.errors = calls, steps, errors
+                tally.retries, tally.dead_letters = retries, letters
+                tally.queued, tally.longest_queued = queued, longest
+                tally.times = TimeHistogram.from_list(*times)
+            for source, routine, slot, number in tree["sent"]:
+                self._sent[source, Destination(routine, slot)] = number
+
     def _apply_rare(self, record: Record) -> None:
         if isinstance(record, StepFailed):
             tally = self._tallies[record.routine]
@@ -156,6 +179,10 @@ class _Tally:
         self.queued += queued
         if queued > self.longest_queued:  # noqa: PLR1730 - max() costs three times as much in a hot path.
             self.longest_queued = queued
+
+    def counts(self) -> list[float]:
+        facts = self.calls, self.steps, self.errors, self.retries, self.dead_letters
+        return [*facts, self.queued, self.longest_queued]
 
     def copy(self) -> "_Tally":
         twin = _Tally()

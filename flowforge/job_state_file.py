@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flowforge._engine.job_data import DeadLetter, JobData, Retry
 from flowforge._engine.view import JobView
@@ -34,9 +34,9 @@ from flowforge.records import (
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.json_form import from_json, to_json
-from flowforge.structs import ValidationError, convert
+from flowforge.structs import ValidationError, asdict, convert
 
-__all__ = ["load_tree", "restore", "save_tree", "tree_of"]
+__all__ = ["ValueForm", "binary_values", "json_values", "load_tree", "restore", "save_tree", "tree_of"]
 
 _MESSAGE_FIELDS = ("job", "source", "at", "attempt", "progress", "trace", "key", "is_merged")
 _IDS = ("id", "correlation", "causation")
@@ -49,16 +49,38 @@ class _Saved(Protocol):
 
 
 S = TypeVar("S")
+_Keep = Callable[[Any, str], Any]
+_Load = Callable[[Any], Any]
 
 
-def tree_of(job_state: _Saved) -> dict[str, Any]:
-    """All of a resting job; raises UnencodableValueError or NoCursorError for what cannot be kept."""
-    data, view, codec = job_state.data, job_state.view, job_state.codec
+class ValueForm(NamedTuple):
+    """How values that users chose stand in a tree."""
+
+    keep: _Keep
+    """Of a value and its path; raises UnencodableValueError for what cannot be kept."""
+    load: _Load
+    """The way back; DecodeError for what is not of this form."""
+
+
+def json_values(codec: Codec) -> ValueForm:
+    """As plain data that JSON can hold."""
+    return ValueForm(lambda value, path: to_json(value, codec, path=path), lambda tree: from_json(tree, codec))
+
+
+def binary_values(codec: Codec) -> ValueForm:
+    """As bytes, which takes a small part of the time."""
+    return ValueForm(lambda value, path: codec.encode(value, path=path), codec.decode)
+
+
+def tree_of(job_state: _Saved, form: ValueForm | None = None) -> dict[str, Any]:
+    """All of a resting job, its values as JSON unless told otherwise.
+
+    Raises UnencodableValueError or NoCursorError for what cannot be kept.
+    """
+    data, view = job_state.data, job_state.view
+    keep = (form or json_values(job_state.codec)).keep
     for routine in data.lacks_cursor:
         raise NoCursorError(routine, "saved")
-
-    def keep(value: Any, path: str) -> Any:
-        return to_json(value, codec, path=path)
 
     with view.lock:
         view.catch_up()
@@ -104,6 +126,7 @@ def tree_of(job_state: _Saved) -> dict[str, Any]:
             "outputs_dropped": view.outputs_dropped,
             "history": [_entry_tree(entry, keep) for entry in view.entries()],
             "history_dropped": view.history_dropped,
+            "figures": view.tracker.to_tree(),
             "fingerprint": _fingerprint_tree(data.fingerprint),
         }
 
@@ -122,8 +145,11 @@ def load_tree(path: str | os.PathLike[str]) -> Any:
         raise JobStateFileError(str(path), str(err), remedy) from err
 
 
-def restore(build: Callable[[JobData, JobView, Codec], S], tree: Any, codec: Codec, path: str) -> S:
-    """The job that `tree_of` described; JobStateFileError for anything else."""
+def restore(
+    build: Callable[[JobData, JobView, Codec], S], tree: Any, codec: Codec, path: str, form: ValueForm | None = None
+) -> S:
+    """The job that `tree_of` described in that form; JobStateFileError for anything else."""
+    load = (form or json_values(codec)).load
     remedy = "Load a file that JobState.save wrote."
     if not isinstance(tree, Mapping) or tree.get("kind") != KIND:
         raise JobStateFileError(path, "it is something else", remedy)
@@ -132,14 +158,14 @@ def restore(build: Callable[[JobData, JobView, Codec], S], tree: Any, codec: Cod
         raise JobStateFileError(path, problem, "Load it with the version of FlowForge that wrote it.")
     try:
         saved = convert(tree, SavedJob)
-        return build(_data_of(saved, codec), _view_of(saved, codec), codec)
+        return build(_data_of(saved, load), _view_of(saved, load), codec)
     except ValidationError as err:
         raise JobStateFileError(path, f"it is damaged: {err}", remedy) from err
     except FlowForgeError as err:
         raise JobStateFileError(path, str(err), "Register the types it uses with the codec.") from err
 
 
-def _data_of(saved: SavedJob, codec: Codec) -> JobData:
+def _data_of(saved: SavedJob, load: _Load) -> JobData:
     data = JobData(
         job_id=saved.job_id,
         flow_id=saved.flow_id,
@@ -151,24 +177,24 @@ def _data_of(saved: SavedJob, codec: Codec) -> JobData:
         elapsed=saved.elapsed,
         is_kept_alive=saved.is_kept_alive,
         keys=set(saved.keys),
-        checkpoint=from_json(saved.checkpoint, codec),
+        checkpoint=load(saved.checkpoint),
         restarts=saved.restarts,
         retries={int(message, 16): Retry(*retry) for message, retry in saved.retries.items()},
-        shared=convert(from_json(saved.shared_data, codec), dict[Any, Any]),
-        shared_log=convert(from_json(saved.shared_log, codec), list[Any]),
+        shared=convert(load(saved.shared_data), dict[Any, Any]),
+        shared_log=convert(load(saved.shared_log), list[Any]),
         shared_log_dropped=saved.shared_log_dropped,
         fingerprint=_fingerprint_of(saved.fingerprint),
     )
     for waiting in saved.pending:
-        data.pending[waiting.routine, waiting.slot] = [_message_of(m, codec) for m in waiting.messages]
+        data.pending[waiting.routine, waiting.slot] = [_message_of(m, load) for m in waiting.messages]
     for timer in saved.timers:
-        data.timers[int(timer.id, 16)] = _timer_of(timer, codec)
+        data.timers[int(timer.id, 16)] = _timer_of(timer, load)
     for letter in saved.dead_letters:
-        data.dead_letters[letter.id] = _letter_of(letter, codec)
+        data.dead_letters[letter.id] = _letter_of(letter, load)
     return data
 
 
-def _view_of(saved: SavedJob, codec: Codec) -> JobView:
+def _view_of(saved: SavedJob, load: _Load) -> JobView:
     options = RuntimeOptions()
     view = JobView(saved.job_id, options.max_history, options.max_outputs)
     view.status = JobStatus(saved.status)
@@ -177,24 +203,26 @@ def _view_of(saved: SavedJob, codec: Codec) -> JobView:
     view.error = saved.error
     view.failed_routine = saved.failed_routine
     for routine in saved.routines:
-        tree = convert(from_json(routine.tree, codec), dict[str, dict[Any, Any]])
+        tree = convert(load(routine.tree), dict[str, dict[Any, Any]])
         view.trees[routine.id, routine.replica] = tree
     for name, facts in saved.facts.items():
         known = view.routine(name)
         known.status, known.last_error, known.last_call = facts.status, facts.last_error, facts.last_call
         known.calls, known.errors, known.dead_letters = facts.calls, facts.errors, facts.dead_letters
-    view.outputs = convert(from_json(saved.outputs, codec), dict[str, list[dict[str, Any]]])
+    view.outputs = convert(load(saved.outputs), dict[str, list[dict[str, Any]]])
     view.output_log = deque(
-        (o.at, o.routine, Output(o.name, _payload_of(o.payload, codec), is_event=False)) for o in saved.output_log
+        (o.at, o.routine, Output(o.name, _payload_of(o.payload, load), is_event=False)) for o in saved.output_log
     )
     view.outputs_dropped = saved.outputs_dropped
-    view.past_history = deque(_entry_of(entry, codec) for entry in saved.history)
+    view.past_history = deque(_entry_of(entry, load) for entry in saved.history)
     view.history_dropped = saved.history_dropped
+    if saved.figures is not None:
+        view.tracker.take_tree(asdict(saved.figures))
     return view
 
 
-def _payload_of(tree: Any, codec: Codec) -> dict[str, Any]:
-    return convert(from_json(tree, codec), dict[str, Any])
+def _payload_of(tree: Any, load: _Load) -> dict[str, Any]:
+    return convert(load(tree), dict[str, Any])
 
 
 def _fingerprint_tree(fingerprint: FlowFingerprint | None) -> dict[str, Any] | None:
@@ -221,20 +249,20 @@ def _fingerprint_of(saved: SavedFingerprint | None) -> FlowFingerprint | None:
     return FlowFingerprint(saved.version, tuple(routines), tuple(connections))
 
 
-def _message_tree(message: Message, keep: Callable[[Any, str], Any], where: str) -> dict[str, Any]:
+def _message_tree(message: Message, keep: _Keep, where: str) -> dict[str, Any]:
     tree = {name: getattr(message, name) for name in _MESSAGE_FIELDS}
     tree |= {name: f"{getattr(message, name):x}" for name in _IDS}
     tree["payload"] = keep(message.payload, f"the payload waiting in {where!r}")
     return tree
 
 
-def _message_of(saved: SavedMessage, codec: Codec) -> Message:
+def _message_of(saved: SavedMessage, load: _Load) -> Message:
     fields: dict[str, Any] = {name: getattr(saved, name) for name in _MESSAGE_FIELDS}
     fields |= {name: int(getattr(saved, name), 16) for name in _IDS}
-    return Message(payload=_payload_of(saved.payload, codec), **fields)
+    return Message(payload=_payload_of(saved.payload, load), **fields)
 
 
-def _timer_tree(timer: Timer, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+def _timer_tree(timer: Timer, keep: _Keep) -> dict[str, Any]:
     tree: dict[str, Any] = {"id": f"{timer.id:x}", "routine": timer.routine, "due": timer.due, "delay": timer.delay}
     if timer.delivery is not None:
         to = timer.delivery.to
@@ -245,16 +273,16 @@ def _timer_tree(timer: Timer, keep: Callable[[Any, str], Any]) -> dict[str, Any]
     return tree
 
 
-def _timer_of(saved: SavedTimer, codec: Codec) -> Timer:
+def _timer_of(saved: SavedTimer, load: _Load) -> Timer:
     delivery = output = None
     if saved.to is not None and saved.message is not None:
-        delivery = Delivery(Destination(*saved.to), _message_of(saved.message, codec))
+        delivery = Delivery(Destination(*saved.to), _message_of(saved.message, load))
     if saved.output is not None:
-        output = Output(saved.output.name, _payload_of(saved.output.payload, codec))
+        output = Output(saved.output.name, _payload_of(saved.output.payload, load))
     return Timer(int(saved.id, 16), saved.routine, saved.due, saved.delay, delivery, output)
 
 
-def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+def _letter_tree(letter: DeadLetter, keep: _Keep) -> dict[str, Any]:
     return {
         "id": letter.id,
         "routine": letter.routine,
@@ -267,8 +295,8 @@ def _letter_tree(letter: DeadLetter, keep: Callable[[Any, str], Any]) -> dict[st
     }
 
 
-def _letter_of(saved: SavedLetter, codec: Codec) -> DeadLetter:
-    messages = tuple(_message_of(m, codec) for m in saved.messages)
+def _letter_of(saved: SavedLetter, load: _Load) -> DeadLetter:
+    messages = tuple(_message_of(m, load) for m in saved.messages)
     return DeadLetter(
         saved.id, saved.routine, saved.slots, messages, saved.strategy, saved.error, saved.at, saved.is_repeatable
     )
@@ -285,7 +313,7 @@ def _facts_tree(facts: Any) -> dict[str, Any]:
     return {**tree, "last_error": _error_tree(facts.last_error)}
 
 
-def _entry_tree(entry: ExecutionRecord, keep: Callable[[Any, str], Any]) -> dict[str, Any]:
+def _entry_tree(entry: ExecutionRecord, keep: _Keep) -> dict[str, Any]:
     tree = entry.to_dict()
     try:
         tree["payload"] = keep(entry.payload, "history")
@@ -295,5 +323,5 @@ def _entry_tree(entry: ExecutionRecord, keep: Callable[[Any, str], Any]) -> dict
     return tree
 
 
-def _entry_of(saved: ExecutionRecord, codec: Codec) -> ExecutionRecord:
-    return replace(saved, payload=from_json(saved.payload, codec))
+def _entry_of(saved: ExecutionRecord, load: _Load) -> ExecutionRecord:
+    return replace(saved, payload=load(saved.payload))

@@ -11,6 +11,7 @@ __all__ = [
     "KIND",
     "SavedConnection",
     "SavedFacts",
+    "SavedFigures",
     "SavedFingerprint",
     "SavedJob",
     "SavedLetter",
@@ -136,6 +137,19 @@ class SavedFingerprint(Struct, frozen=True):
     connections: list[SavedConnection]
 
 
+class SavedFigures(Struct, frozen=True):
+    """What the tracker has counted."""
+
+    first_at: float | None
+    last_at: float
+    routines: dict[
+        _Id, tuple[_Count, _Count, _Count, _Count, _Count, float, float, float, float | None, float, list[list[_Count]]]
+    ]
+    """Calls, steps, errors, retries, dead letters; queue time in all and the longest; times as a histogram has them."""
+    sent: list[tuple[str, str, str, _Count]]
+    """Source, routine, slot, and how many messages."""
+
+
 class SavedJob(Struct, frozen=True):
     """All of a resting job."""
 
@@ -155,7 +169,7 @@ class SavedJob(Struct, frozen=True):
     keys: list[str]
     checkpoint: Any
     pending: list[SavedSlot]
-    retries: dict[_Hex, tuple[_Id, int, float]]
+    retries: dict[_Hex, tuple[_Id, int, float, float]]
     shared_data: Any
     shared_log: Any
     shared_log_dropped: _Count
@@ -170,3 +184,4 @@ class SavedJob(Struct, frozen=True):
     restarts: list[float] = []  # noqa: RUF012 - the struct copies it
     timers: list[SavedTimer] = []  # noqa: RUF012 - the struct copies it
     fingerprint: SavedFingerprint | None = None
+    figures: SavedFigures | None = None

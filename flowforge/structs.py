@@ -4,7 +4,7 @@ from msgspec import Meta, MsgspecError, Struct, ValidationError, convert
 from msgspec.msgpack import Decoder as MsgpackDecoder
 from msgspec.msgpack import Encoder as MsgpackEncoder
 from msgspec.msgpack import Ext
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 __all__ = [
     "Ext",
@@ -14,6 +14,7 @@ __all__ = [
     "MsgspecError",
     "Struct",
     "ValidationError",
+    "asdict",
     "convert",
     "replace",
 ]

@@ -8,7 +8,7 @@ H. K. Lee, VLDB 2019). Only buckets that were hit take memory, and there are at 
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 __all__ = ["MAX_RELATIVE_ERROR", "TimeHistogram"]
 
@@ -49,6 +49,20 @@ class TimeHistogram:
                 buckets[int(_log(seconds) * _PER_E + _OFFSET)] += 1
             else:
                 buckets[0 if seconds < _SHORTEST else _LAST] += 1
+
+    def to_list(self) -> list[Any]:
+        """Sum, smallest, largest and buckets, as plain data; `from_list` is the way back."""
+        shortest = None if self.shortest == math.inf else self.shortest
+        return [self.total, shortest, self.longest, [list(pair) for pair in sorted(self._buckets.items())]]
+
+    @classmethod
+    def from_list(cls, total: float, shortest: float | None, longest: float, buckets: list[list[int]]) -> Self:
+        """The histogram that `to_list` described."""
+        found = cls()
+        found.total, found.longest = total, longest
+        found.shortest = math.inf if shortest is None else shortest
+        found._buckets.update((bucket, count) for bucket, count in buckets)
+        return found
 
     def copy(self) -> Self:
         """One that later times do not change."""

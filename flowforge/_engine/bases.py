@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,7 @@ class Bases:
         ]
         parts = {
             # A saved job rests, and this one may run.
-            "job": json.dumps(tree | {"status": "paused"}, allow_nan=False),
+            "job": tree | {"status": "paused"},
             "status": view.status.value,
             "began_at": begin.began_at,
             "at": begin.at,
@@ -107,7 +106,7 @@ class Bases:
 
     def _start_of(self, base: bytes) -> Midway:
         parts = self._codec.decode(base)
-        begin = self._restore(_begin, json.loads(parts["job"]), self._codec, "<base>")
+        begin = self._restore(_begin, parts["job"], self._codec, "<base>")
         begin.view.status = JobStatus(parts["status"])
         begin.began_at, begin.at = parts["began_at"], parts["at"]
         begin.lacks_cursor = {int(message, 16): routine for message, routine in parts["lacks_cursor"]}

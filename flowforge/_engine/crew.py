@@ -64,7 +64,7 @@ class Crew(RoutineActor):
         replica.work = work
         self.handed_out[replica] = None
         if (retry := self.retries_to_come.pop(work.messages[0].id, None)) is not None:
-            wait_for_retry(self.job, replica, work.messages[0].id, retry.due)
+            wait_for_retry(self.job, replica, work.messages[0].id, retry)
         if replica.mailbox.wake():
             self.job.wake(replica)
 

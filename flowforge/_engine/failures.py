@@ -68,21 +68,21 @@ def schedule_retry(job: Job, worker: Worker, delay: float) -> None:
         worker.release()
     else:
         assert worker.work is not None, "what failed is kept until it is tried again"
-        _order_later(job, worker, worker.work.messages[0].id, due)
+        _order_later(job, worker, worker.work.messages[0].id, due, delay)
 
 
-def wait_for_retry(job: Job, worker: Worker, message: int, due: float) -> None:
+def wait_for_retry(job: Job, worker: Worker, message: int, retry: Retry) -> None:
     """Suspend a worker until a retry of the message of that id, which was scheduled before a pause, is due."""
     worker.is_suspended = True
     worker.mailbox.hold()
-    _order_later(job, worker, message, due)
+    _order_later(job, worker, message, retry.due, retry.delay)
 
 
-def _order_later(job: Job, worker: Worker, message: int, due: float) -> None:
-    worker.retry = message, Retry(worker.plan.id, worker.replica, due)
+def _order_later(job: Job, worker: Worker, message: int, due: float, delay: float) -> None:
+    worker.retry = message, Retry(worker.plan.id, worker.replica, due, delay)
     worker.retries += 1
     order = RetryDue(job.epoch, worker.retries)
-    job.call_later(max(0.0, due - job.clock.now()), lambda: worker.order(order))
+    job.call_later(min(max(0.0, due - job.clock.now()), delay), lambda: worker.order(order))
 
 
 def give_up(job: Job, worker: Worker, work: Work, strategy: str, error: ErrorInfo | None) -> None:

@@ -58,6 +58,8 @@ class Retry(NamedTuple):
     """-1 for the front of a routine with replicas, which merges and asks policies."""
     due: float
     """Seconds since the epoch."""
+    delay: float
+    """Seconds that it may wait at most, whatever the clock is set to."""
 
 
 def letter_of(record: MessageGivenUp) -> DeadLetter:

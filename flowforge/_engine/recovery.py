@@ -133,7 +133,7 @@ class _Fold:
             case RetryScheduled():
                 messages = self.unanswered.pop((record.routine, record.replica))
                 self._count(record.routine, messages)
-                self.retries[messages[0].id] = Retry(record.routine, record.replica, record.due)
+                self.retries[messages[0].id] = Retry(record.routine, record.replica, record.due, record.delay)
             case MessageGivenUp():
                 self._consume(record.routine, record.messages)
                 data.letters += 1

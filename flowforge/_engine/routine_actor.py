@@ -105,7 +105,7 @@ class RoutineActor(Worker):
 
     def await_retry(self, message: int, retry: Retry) -> None:
         """A message that waits here is to be tried again when it is due, and not before."""
-        wait_for_retry(self.job, self, message, retry.due)
+        wait_for_retry(self.job, self, message, retry)
 
     def store_pending(self, data: JobData) -> None:
         """Leave what waits, and when a retry is due, as data."""

@@ -56,7 +56,7 @@ class SqliteStore:
 
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A value of more than
     `large_bytes` is kept once a job, however many of its records hold it. A job with more than `fold_records` records,
-    or more than `fold_bytes` and as much as its base, is shortened. `retry_interval` are the seconds between two
+    or `fold_bytes`, is shortened if these outweigh its base. `retry_interval` are the seconds between two
     attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody reads it.
     `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are: their ids,
     flows, statuses and times.
@@ -87,7 +87,8 @@ class SqliteStore:
         self._clock = clock or SystemClock()
 
         def is_long(row: JobRow) -> bool:
-            return row.records > fold_records or row.size > max(fold_bytes, row.base)
+            # So that all bases together cost no more than a share of what the job itself does.
+            return row.size > row.base and (row.records > fold_records or row.size > fold_bytes)
 
         self._file = SqliteFile(path, StoreForm(codec, through), connection_type)
         try:

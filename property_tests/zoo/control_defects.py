@@ -40,11 +40,11 @@ def pair(**options: Any) -> Flow:
 # Retries
 
 
-def order_twice(
-    order_later: Callable[[Job, Worker, int, float], None], job: Job, worker: Worker, message: int, due: float
+def order_twice(  # noqa: PLR0917 - as what it takes the place of
+    order_later: Callable[..., None], job: Job, worker: Worker, message: int, due: float, delay: float
 ) -> None:
     """The timer of a retry fires twice, and the second time it counts for whatever retry is pending."""
-    order_later(job, worker, message, due)
+    order_later(job, worker, message, due, delay)
 
     def order_again() -> None:
         with job.lock:

@@ -75,15 +75,15 @@ def test_what_a_durable_steps_actions_write_becomes_safe_with_the_step(
 
         store.append = note  # type: ignore[method-assign]
         queue = store._queue  # type: ignore[attr-defined]  # noqa: SLF001 - where one frame ends is nobody else's business
-        take = queue.take
+        take = queue.take_now
 
         def taken() -> Any:
             batch = take()
-            if batch is not None and batch.entries:
+            if batch.entries:
                 frames.append(range(batch.first, batch.first + len(batch.entries)))
             return batch
 
-        queue.take = taken
+        queue.take_now = taken
         parent = runtime.exec(flow, job_id="parent", entry_params={"n": 0}, keep_alive=True)
         for n in range(1, 50):
             runtime.post(parent, "a", "input", {"n": n})

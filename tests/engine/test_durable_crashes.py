@@ -13,6 +13,7 @@ from flowforge.activation_policies import (
     all_slots_ready_policy,
     batch_size_policy,
     custom_policy,
+    time_interval_policy,
 )
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
@@ -81,6 +82,39 @@ def test_attempts_and_delays_of_retries_outlive_a_crash(machine: Machine, chain:
     machine.run()
 
     assert (tries, job.status) == ([0.0, 10.0, 20.0, 30.0], "failed")
+
+
+def test_a_clock_that_is_set_back_lets_no_retry_and_no_interval_wait_longer(machine: Machine, chain: Chain) -> None:
+    began, calls = machine.clock.monotonic(), []
+
+    def fail_once(self: Routine) -> None:
+        calls.append(machine.clock.monotonic() - began)
+        if len(calls) == 1:
+            raise ValueError
+        self.emit("out", n=1)
+
+    gathering = Routine()
+    gathering.define_slot("input")
+    gathering.set_activation_policy(time_interval_policy(20.0))
+    gathering.set_logic(lambda *_: calls.append(machine.clock.monotonic() - began))
+    flow = Flow("flow", ErrorHandler(ErrorStrategy.RETRY, max_retries=1, retry_delay=10.0))
+    flow.add_routine(chain(fail_once).routines["a"], "a")
+    flow.add_routine(gathering, "b")
+    flow.connect("a.out", "b.input")
+    machine.boot(flow).exec(flow, "a", job_id="job", keep_alive=True)
+    machine.run(lets_time_pass=False)
+
+    def has_called(times: int) -> bool:
+        return len(calls) == times
+
+    for times in 2, 3:
+        machine.clock._start -= 3600  # noqa: SLF001 - the wall clock alone is set back
+        machine.boot(flow)
+        machine.run(until=partial(has_called, times))
+
+    assert calls[0] == 0.0
+    assert calls[1] <= 10.0
+    assert calls[2] - calls[1] <= 20.0
 
 
 def test_overdue_timers_fire_once_in_their_order(machine: Machine, chain: Chain) -> None:

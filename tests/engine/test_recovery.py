@@ -186,7 +186,7 @@ def test_an_attempt_that_was_not_answered_does_not_count(durable: Durable, graph
     assert [message.attempt for message in unanswered.pending["a", "input"]] == [0]
     assert unanswered.retries == {}
     assert [message.attempt for message in answered.pending["a", "input"]] == [1]
-    assert list(answered.retries.values()) == [Retry("a", 0, records[failed + 1].at + 1)]
+    assert list(answered.retries.values()) == [Retry("a", 0, records[failed + 1].at + 1, 1)]
 
 
 def test_the_progress_of_a_generator_is_not_taken_back(durable: Durable, graph: Graph, node: MakeNode) -> None:

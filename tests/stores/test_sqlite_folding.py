@@ -10,10 +10,12 @@ import pytest
 
 from actors.testing.manual_clock import ManualClock
 from flowforge._engine.bases import Bases
+from flowforge.durable_jobs import bases_for
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
-from flowforge.job_state_file import restore, tree_of
+from flowforge.job_state_file import tree_of
+from flowforge.options import RuntimeOptions
 from flowforge.records import Record
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -71,7 +73,8 @@ def counting() -> Flow:
 
 
 def bases(**limits: int) -> Bases:
-    return Bases(Codec(), limits.get("max_history", 1000), limits.get("max_outputs", 1000), tree_of, restore)
+    options = RuntimeOptions(max_history=limits.get("max_history", 1000), max_outputs=limits.get("max_outputs", 1000))
+    return bases_for(Codec(), options)
 
 
 def log_of(inputs: list[Any]) -> list[Record]:
