@@ -143,7 +143,7 @@ def check_facts(job: JobState) -> None:
         ("source", "input"): [{"n": 4}],
         ("relay", "input"): [{"n": 3}],
     }
-    assert [tuple(retry) for retry in job.data.retries.values()] == [("flaky", 0, BEGAN + 60.0)]
+    assert [tuple(retry) for retry in job.data.retries.values()] == [("flaky", 0, BEGAN + 60.0, 60.0)]
     assert sorted((timer.routine, timer.due - BEGAN) for timer in job.data.timers.values()) == [
         ("remind", 60.0),
         ("remind", 90.0),
