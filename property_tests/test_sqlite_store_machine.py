@@ -119,7 +119,7 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         assert Counter(job for (job,) in kept) == Counter({job: len(values) for job, values in named.items() if values})
 
     def named(self, job: str) -> list[Record]:
-        return list(self.store.every_record(job)) if self.keeps_records else self.store.history(job).records
+        return list(list(self.store.every_record(job)) if self.keeps_records else self.store.history(job).records)
 
     @invariant()
     def lists_the_jobs(self) -> None:

@@ -11,10 +11,11 @@ from flowforge._engine.view import JobView
 from flowforge.job_status import JobStatus
 from flowforge.records import ErrorInfo, JobReplaced, StepFailed
 from flowforge.stores.codec import Codec
+from flowforge.stores.lazy_records import last_index
 from flowforge.stores.record_form import decode_record, encode_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from flowforge.records import Message, Record
     from flowforge.stores.store import History
@@ -72,13 +73,14 @@ class Bases:
         begin = self._start_of(base)
         return begin.data, begin.view
 
-    def _last_base(self, history: History) -> tuple[Midway | None, list[Record]]:
+    def _last_base(self, history: History) -> tuple[Midway | None, Sequence[Record]]:
         """The last base that the history or a record in it has, and the records from there on."""
         records = history.records
-        for index in range(len(records) - 1, -1, -1):
+        index = last_index(records, JobReplaced)
+        if index >= 0:
             record = records[index]
-            if isinstance(record, JobReplaced):
-                return self._start_of(record.base), records[index:]
+            assert isinstance(record, JobReplaced), "it was found by its kind"
+            return self._start_of(record.base), records[index:]
         return None if history.base is None else self._start_of(history.base), records
 
     def _bytes_of(self, begin: Midway) -> bytes:

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["Midway", "midway", "recover"]
 
 
+_AT_ONCE = 256
+
+
 @dataclass(slots=True)
 class Midway:
     """A job in the middle of its log, with all that the records to come may refer to."""
@@ -91,9 +94,12 @@ def _folded(
     begin = start or Midway(JobData(job_id, ""), JobView(job_id, max_history, max_outputs))
     fold, view = _Fold(begin, max_outputs), begin.view
     view.set_limits(max_history, max_outputs)
-    for record in records:
+    for count, record in enumerate(records):
         fold.apply(record)
         view.inbox.append(record)
+        if not count % _AT_ONCE:
+            # So that a long log is never in memory as a whole.
+            view.catch_up()
     view.catch_up()
     view.is_live = False
     return fold, view

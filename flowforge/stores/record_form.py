@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from flowforge.stores.codec import Codec
 
-__all__ = ["decode_record", "digest_of_large", "digests_in", "encode_record"]
+__all__ = ["decode_record", "digest_of_large", "digests_in", "encode_record", "is_record_of"]
 
 _KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in Record.__subclasses__()}
 _encode = MsgpackEncoder().encode
@@ -114,6 +114,11 @@ def digests_in(data: bytes) -> set[bytes]:
 def digest_of_large(data: bytes) -> bytes:
     """What a value that is kept apart is known by."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def is_record_of(data: bytes, kind: type[Record]) -> bool:
+    """Whether those bytes are a record of that kind, as far as its name tells."""
+    return data.startswith(_BEGINNINGS[kind])
 
 
 class _Writer:
@@ -282,3 +287,4 @@ _READS = {
     kind: [(name, read) for name in kind.__struct_fields__ if (read := getattr(_Reader, name, None)) is not None]
     for kind in _KINDS.values()
 }
+_BEGINNINGS = {kind: _encode([RECORD_VERSION, kind.__name__, 0])[:-1] for kind in _KINDS.values()}

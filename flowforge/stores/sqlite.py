@@ -17,6 +17,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.clock import Clock, SystemClock
@@ -27,6 +28,7 @@ from flowforge.stores.codec_errors import MissingPartError
 from flowforge.stores.commit_queue import CommitQueue
 from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
+from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.retention import chosen
 from flowforge.stores.sqlite_file import SqliteFile, translated
@@ -203,7 +205,7 @@ class SqliteStore:
 
     def records(self, job: str) -> list[Record]:
         """The safe records of a job, in order; of one that was shortened, those that its base does not stand for."""
-        return self.history(job).records
+        return list(self.history(job).records)
 
     def history(self, job: str) -> History:
         """All that is kept of a job; without base and records if it has no such job."""
@@ -236,7 +238,8 @@ class SqliteStore:
 
     def _history_of(self, stored: Stored) -> History:
         job = stored.row.job
-        return History(stored.base, [self._decoded(data, job, stored.apart) for data in stored.records])
+        decode = partial(self._decoded, job=job, apart=stored.apart)
+        return History(stored.base, LazyRecords(stored.records, decode))
 
     def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes]) -> Record:
         try:

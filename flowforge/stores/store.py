@@ -26,7 +26,7 @@ class History(NamedTuple):
 
     base: bytes | None
     """What a fold made of the first records; None if there is none."""
-    records: list[Record]
+    records: Sequence[Record]
     """Those that follow, in order."""
 
 

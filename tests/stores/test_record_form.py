@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from flowforge.records import (
     RECORD_VERSION,
+    DeadLetterPurged,
     Delivery,
     Destination,
     ErrorInfo,
     FlowFingerprint,
     InitialState,
+    JobClosed,
+    JobMoved,
     Message,
     MessagePosted,
     Output,
@@ -24,6 +27,7 @@ from flowforge.records import (
 )
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import DecodeError, UnencodableValueError
+from flowforge.stores.lazy_records import LazyRecords, last_index
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder
 
@@ -227,3 +231,20 @@ def test_payloads_stay_encoded_for_whoever_only_looks() -> None:
     decoded: Any = MsgpackDecoder().decode(encode_record(record, CODEC))
 
     assert CODEC.encode({"x": 1}) in decoded[2][-1][2]
+
+
+def test_the_last_record_of_a_kind_is_found_without_decoding() -> None:
+    kinds = (JobClosed(position=1, at=0.0, epoch=1), DeadLetterPurged(position=2, at=0.0, epoch=1, letter="x"))
+    records = [kinds[0], kinds[1], kinds[1], kinds[0], kinds[0]]
+    decoded: list[bytes] = []
+
+    def decode(data: bytes) -> Record:
+        decoded.append(data)
+        return decode_record(data, JOB, CODEC)
+
+    lazy = LazyRecords([encode_record(record, CODEC) for record in records], decode)
+
+    assert [last_index(found, DeadLetterPurged) for found in (records, lazy)] == [2, 2]
+    assert [last_index(found, JobMoved) for found in (records, lazy)] == [-1, -1]
+    assert decoded == []
+    assert [list(lazy[3:]), lazy[1], len(lazy)] == [records[3:], records[1], 5]
