@@ -74,7 +74,7 @@ class SqliteStore:
         layers: Iterable[ByteLayer] = (),
         window: int = 1024,
         window_bytes: int = 8 << 20,
-        large_bytes: int = 64 << 10,
+        large_bytes: int = 16 << 10,
         fold_records: int = 10_000,
         fold_bytes: int = 4 << 20,
         retry_interval: float = 1.0,
