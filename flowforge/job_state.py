@@ -134,6 +134,11 @@ class JobState:
             return None
         return self.starting is None and not self.is_let_go and last_number(self) <= self.log.safe
 
+    @property
+    def runtime(self) -> Any:
+        """The Runtime that it is in, also while that is still being opened; None if it was loaded and not resumed."""
+        return self.host if self.live is None else self.live.host
+
     # Its routines
 
     @property

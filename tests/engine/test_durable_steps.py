@@ -143,6 +143,7 @@ def test_a_step_may_close_and_cancel_jobs_and_does_so_with_its_commit(
     machine: Machine, graph: Callable[..., Flow], child: Flow
 ) -> None:
     def steer(self: Routine, n: int) -> None:
+        assert self.job_state.runtime is machine.runtime
         started = machine.runtime.exec(child, job_id=f"started-{n}", keep_alive=True)
         machine.runtime.post(started, "a", "input", {"n": n})
         started.close()
