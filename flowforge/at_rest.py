@@ -35,6 +35,9 @@ def append_at_rest(job_state: JobState, kind: type[Record], **facts: Any) -> Non
         job_state.last_number = job_state.log.append(job_state.job_id, record)
     job_state.view.inbox.append(record)
     job_state.view.catch_up()
+    host = job_state.host if job_state.live is None else job_state.live.host
+    if host is not None:
+        host.note_changed(job_state)
 
 
 def post_at_rest(job_state: JobState, to: Destination, payload: dict[str, Any], key: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
@@ -81,7 +82,17 @@ def _reopen(job_state: JobState, live: Job | None) -> None:
 
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:
-    """Throw a letter away."""
+    """Throw a letter away; in a step, when that commits."""
+    step = CURRENT_STEP.get()
+    if isinstance(step, Step) and step.is_open:
+        with job_state.control_lock:
+            _letter(job_state, letter_id)
+        step.do_after_commit(partial(_purge, job_state, letter_id))
+    else:
+        _purge(job_state, letter_id)
+
+
+def _purge(job_state: JobState, letter_id: str) -> None:
     with job_state.control_lock:
         check_is_kept(job_state)
         letter = _letter(job_state, letter_id)

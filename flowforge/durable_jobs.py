@@ -11,7 +11,6 @@ from flowforge._engine import control
 from flowforge._engine.bases import Bases
 from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, plan_of
-from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord, execution_records
 from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
@@ -140,11 +139,11 @@ def checked_flow(flow: object) -> FlowGraph:
 
 @contextmanager
 def logged_and_left(job: JobState | KnownJob) -> Iterator[None]:
-    """One job that cannot go on must not keep the others from it."""
+    """One job that cannot go on, or whose routines cannot be made, must not keep the others from it."""
     job_id = job.job_id if isinstance(job, JobState) else job.id
     try:
         yield
-    except FlowForgeError:
+    except Exception:  # noqa: BLE001 - constructors of users' routines may raise anything, and it is logged
         logger.exception("The job %r was left as it is, for it cannot go on.", job_id, extra=about(job_id))
 
 

@@ -266,25 +266,31 @@ class JobLauncher(JobDirectory):
 
     def _take_recovered(self, found: Iterable[tuple[JobState, FlowGraph, bool]]) -> None:
         """Know jobs of the store, and let those that are to go on do so, none of their steps before all are known."""
+        assert self._durable is not None, "jobs are recovered from a store"
+        runs: list[Job] = []
         with ExitStack() as held:
-            runs: list[Job] = []
-            for state, flow, goes_on in found:
-                known = self._table.get(state.job_id) or state
-                known.host = cast("JobHost", self)
-                if not goes_on or known.committed_status is not JobStatus.PAUSED:
-                    self._table.add_resting(known)
-                    continue
-                with logged_and_left(known):
-                    self._table.reserve(known)
-                    try:
-                        run = self._made_ready(known, flow)
-                        held.enter_context(run.lock)
-                        self._make_known(run, flow)
-                    except BaseException:
-                        self._table.release(known)
-                        raise
-                    runs.append(run)
-            for run in runs:
-                run.begin(None)
-                assert self._durable is not None
-                self._durable.left.pop(run.id, None)
+            try:
+                for state, flow, goes_on in found:
+                    known = self._table.get(state.job_id) or state
+                    known.host = cast("JobHost", self)
+                    if not goes_on or known.committed_status is not JobStatus.PAUSED:
+                        self._table.add_resting(known)
+                        continue
+                    with logged_and_left(known):
+                        runs.append(self._made_known(known, flow, held))
+            finally:
+                # Whatever ends this: what is known to run does run.
+                for run in runs:
+                    run.begin(None)
+                    self._durable.left.pop(run.id, None)
+
+    def _made_known(self, state: JobState, flow: FlowGraph, held: ExitStack) -> Job:
+        self._table.reserve(state)
+        try:
+            run = self._made_ready(state, flow)
+            held.enter_context(run.lock)
+            self._make_known(run, flow)
+        except BaseException:
+            self._table.release(state)
+            raise
+        return run

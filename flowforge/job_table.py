@@ -82,6 +82,7 @@ class JobTable:
             if job_id in self._running or job_id in self._starting:
                 return False
             self._finished.pop(job_id, None)
+            self._held.pop(job_id, None)
             job = self._jobs.pop(job_id, None)
             if job is not None:
                 job.is_let_go = True
@@ -133,13 +134,24 @@ class JobTable:
             if self._jobs.get(job.job_id) is job:
                 self._let_go_of_oldest(job)
 
+    def note_changed(self, job: JobState) -> None:
+        """Something was done to a job that rests; one that was let go is known again until that is on disk."""
+        with self._lock:
+            if self._held.get(job.job_id) is job and job.job_id not in self._jobs:
+                self._jobs[job.job_id] = job
+                self._let_go_of_oldest(job)
+
     def _let_go_of_oldest(self, job: JobState) -> None:
         self._finished[job.job_id] = None
-        if len(self._finished) > self._max_finished:
+        while len(self._finished) > self._max_finished:
             oldest = next(iter(self._finished))
+            state = self._jobs.get(oldest)
+            if state is not None:
+                if state.is_on_disk is False:
+                    # Who looked for it then would find it as it was before.
+                    return
+                self._held[oldest] = self._jobs.pop(oldest)
             del self._finished[oldest]
-            if (state := self._jobs.pop(oldest, None)) is not None:
-                self._held[oldest] = state
 
     def _check_open(self, job: JobState) -> None:
         if self._is_closed:

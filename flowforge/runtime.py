@@ -185,6 +185,10 @@ class Runtime(JobLauncher):
         self._outputs.note_rest(run)
         self._table.note_rest(state, run)
 
+    def note_changed(self, state: JobState) -> None:
+        """Something was done to a job that rests."""
+        self._table.note_changed(state)
+
     def note_finished(self, state: JobState) -> None:
         """A job has finished while it rested."""
         self._table.note_finished(state)

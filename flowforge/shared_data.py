@@ -23,11 +23,21 @@ def _own_step(job_state: JobState) -> Step | None:
     return None
 
 
+def _commit_with_its_step(commit: Callable[[], None]) -> None:
+    """Write to a job from outside of its steps: at once, or, inside a step of another job, when that commits."""
+    step = CURRENT_STEP.get()
+    if isinstance(step, Step) and step.is_open:
+        step.do_after_commit(commit)
+    else:
+        commit()
+
+
 class SharedData(MutableMapping[str, Any]):
     """A mapping that all routines of a job share.
 
     Inside a step, reads see what is committed and the step's own writes; writes take effect with the step, and of two
-    steps that assign one key the last to commit wins. Outside, each call takes effect at once. Values are copied.
+    steps that assign one key the last to commit wins. Outside, each call takes effect at once, or, inside a step of
+    another job, when that commits. Values are copied.
     """
 
     __slots__ = ("_job_state",)
@@ -84,7 +94,12 @@ class SharedData(MutableMapping[str, Any]):
         with self._job_state.control_lock:
             buffer = self._job_state.shared_buffer()
             use(buffer)
-            commit_shared(self._job_state, buffer.changes(), ())
+
+            def commit() -> None:
+                with self._job_state.control_lock:
+                    commit_shared(self._job_state, buffer.changes(), ())
+
+            _commit_with_its_step(commit)
 
 
 class SharedLog(Sequence[Any]):
@@ -101,8 +116,13 @@ class SharedLog(Sequence[Any]):
         if step is not None:
             step.append_shared(entry)
             return
-        with self._job_state.control_lock:
-            commit_shared(self._job_state, (), (self._job_state.copy_value(entry, "shared_log entry"),))
+        entries = (self._job_state.copy_value(entry, "shared_log entry"),)
+
+        def commit() -> None:
+            with self._job_state.control_lock:
+                commit_shared(self._job_state, (), entries)
+
+        _commit_with_its_step(commit)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

@@ -3,7 +3,8 @@
 Guarantees:
 
 - The actions of one routine's steps are done in the order of their commits, by one thread at a time.
-- An action that raises keeps no other from being done; the actor of the thread that did it breaks.
+- An action that raises keeps no other from being done. What another job cannot do any more is logged; anything else
+  breaks the actor of the thread that did it.
 - What a durable step's actions write becomes safe together with the step, or neither does.
 """
 
@@ -12,6 +13,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from flowforge._engine.logs import logger
+from flowforge.errors import FlowForgeError
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
@@ -19,6 +23,14 @@ if TYPE_CHECKING:
     from flowforge.stores.store import Log
 
 __all__ = ["AfterCommit"]
+
+
+def _done(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except FlowForgeError:
+        # The step has committed, and nobody is left to be told.
+        logger.exception("What a step asked of another job could not be done when it took effect.")
 
 
 class AfterCommit:
@@ -51,7 +63,7 @@ class AfterCommit:
             try:
                 with ExitStack() as stack:
                     for action in reversed(actions):
-                        stack.callback(action)
+                        stack.callback(_done, action)
             finally:
                 with self._lock:
                     self._is_acting = False

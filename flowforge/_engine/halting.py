@@ -27,9 +27,11 @@ def halt_all(jobs: Iterable[Job], dispatcher: Dispatcher, grace: float) -> bool:
     halted = [job for job in jobs if not job.rested.is_set()]
     for job in halted:
         with job.lock:
-            if not job.is_over:
-                job.goes_on = True
-                interrupt(job, JobStatus.PAUSED, "shutdown")
+            if job.is_over:
+                continue
+            if not job.is_pausing:
+                job.goes_on, job.pause_reason = True, "shutdown"
+            interrupt(job, JobStatus.PAUSED, job.pause_reason)
     end = dispatcher.clock.monotonic() + grace
     for job in halted:
         dispatcher.wait_for(job.vacated, max(0.0, end - dispatcher.clock.monotonic()))

@@ -34,6 +34,10 @@ class JobHost(Protocol):
         """Have what the job sends with `send_output` handled after the commits."""
         ...
 
+    def note_changed(self, state: Any) -> None:
+        """Something was done to a job that rests."""
+        ...
+
     def note_finished(self, state: Any) -> None:
         """A job has finished while it rested."""
         ...

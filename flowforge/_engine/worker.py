@@ -225,7 +225,13 @@ class Worker(HeldActor):
             self.drop_stream()
         if self.after_commit or self.stale_streams:
             return _TIDY_UP
-        item = (self._next_hook() if mailbox.control else None) or self._next_step()
+        item = self._next_hook() if mailbox.control else None
+        if self.after_commit or self.stale_streams:
+            # An order has let other steps commit.
+            if item is not None:
+                mailbox.control.appendleft(item)
+            return _TIDY_UP
+        item = item or self._next_step()
         if item is None:
             mailbox.rest_turn()
             self.job.note_idle()

@@ -15,6 +15,7 @@ from flowforge.flow import Flow
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import DuplicateJobError, JobFinishedError, NoCursorError, RuntimeOptionError
 from flowforge.job_state import JobState
+from flowforge.options import RuntimeOptions
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
@@ -182,6 +183,36 @@ def test_what_a_user_has_paused_stays_paused(boot: Boot, chain: Chain) -> None:
     job = found(boot(flow))
 
     assert (job.status, job.pause_reason, job.checkpoint) == ("paused", "lunch", {"page": 3})
+
+
+def test_what_a_user_has_paused_stays_paused_if_a_shutdown_does_not_wait_for_it(chain: Chain, tmp_path: Path) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def hold(self: Routine) -> None:
+        has_begun.set()
+        may_end.wait(30)
+
+    flow, url = chain(hold), f"sqlite:///{tmp_path / 'jobs.db'}"
+    runtime = Runtime(2, store=url, flows=[flow])
+    job = runtime.exec(flow, job_id="job")
+    assert has_begun.wait(30)
+    assert len(job.pause("lunch", timeout=0.01)) == 1
+    runtime.shutdown(timeout=0.01)
+    may_end.set()
+
+    with Runtime(2, store=url, flows=[flow]) as runtime:
+        job = found(runtime)
+        assert (job.status, job.pause_reason) == ("paused", "lunch")
+
+
+def test_a_job_that_was_pruned_while_it_was_held_can_be_started_anew(chain: Chain, tmp_path: Path) -> None:
+    flow, options = chain(count), RuntimeOptions(max_finished_jobs=1)
+    with Runtime(options=options, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=[flow]) as runtime:
+        jobs = [finished(runtime.exec(flow, job_id=name)) for name in "abc"]
+        runtime.store.prune(older_than=0)
+
+        assert runtime.get_job("a") is None
+        assert finished(runtime.exec(flow, job_id="a")) is not jobs[0]
 
 
 def test_jobs_of_unknown_flows_are_left_until_it_is_registered(boot: Boot, chain: Chain) -> None:

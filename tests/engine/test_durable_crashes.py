@@ -265,6 +265,65 @@ def test_a_job_that_was_let_go_is_the_same_object_while_it_is_held(machine: Mach
     assert runtime.get_job("job-0") is jobs[0]
 
 
+def few_finished(machine: Machine, flow: Flow) -> Runtime:
+    machine.boot(flow)
+    options = RuntimeOptions(max_finished_jobs=1)
+    return Runtime(
+        dispatcher=machine.dispatcher, store=machine.store, flows=[flow], options=options, drains_at_exit=False
+    )
+
+
+def test_what_was_done_to_a_job_that_was_let_go_is_seen_by_who_looks_next(machine: Machine, chain: Chain) -> None:
+    flow = chain(count)
+    runtime = machine.runtime = few_finished(machine, flow)
+    for name in "ab":
+        runtime.exec(flow, job_id=name)
+        machine.run()
+    for n in range(4):
+        found(runtime, "a").shared_data[str(n)] = n
+        found(runtime, "b")
+
+    assert dict(found(runtime, "a").shared_data) == {"0": 0, "1": 1, "2": 2, "3": 3}
+    machine.run()
+    positions = [record.position for record in machine.store.records("a")]
+    assert positions == list(range(1, len(positions) + 1))
+
+
+def test_a_routine_that_cannot_be_made_leaves_its_job_and_no_other(
+    machine: Machine, chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[int] = []
+
+    class Fragile(Routine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.define_slot("input", handler=self.handle)
+            self.define_event("out")
+            made.append(1)
+            if len(made) == fails_at:
+                raise OSError("no connection")
+
+        def handle(self, n: int) -> None:
+            self.emit("out", n=n)
+
+    fails_at = 0
+    flow = Flow("flow")
+    flow.add_routine(Fragile(), "a")
+    runtime = machine.boot(flow)
+    for name in "xyz":
+        runtime.exec(flow, job_id=name, keep_alive=True)
+        runtime.post(name, "a", "input", {"n": 1})
+    machine.store.flush()
+    fails_at = len(made) + 2
+
+    machine.boot(flow)
+    machine.run()
+
+    assert [job.id for job in machine.runtime.left_jobs()] == ["y"]
+    assert [numbers(found(machine.runtime, name)) for name in "xz"] == [[1], [1]]
+    assert "no connection" in caplog.text
+
+
 # What is seen before it is on disk
 
 

@@ -171,6 +171,86 @@ def test_a_step_may_close_and_cancel_jobs_and_does_so_with_its_commit(
     assert numbers(found(machine.runtime, "started-1")) == [1]
 
 
+def test_what_a_step_asks_is_done_when_a_skipped_head_lets_it_commit(tmp_path: Path, child: Flow) -> None:
+    second = threading.Event()
+
+    class Workers(Routine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.define_slot("input", handler=self.work)
+            self.set_concurrency(2)
+            self.set_error_handler(ErrorHandler("skip"))
+
+        def work(self, n: int) -> None:
+            if n == 0:
+                second.wait(10)
+                raise ValueError("to be skipped")
+            self.job_state.runtime.exec(child, job_id="started", entry_params={"n": n})
+            second.set()
+
+    flow = Flow("parent")
+    flow.add_routine(Workers(), "a")
+    with Runtime(4, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=[flow, child]) as runtime:
+        job = runtime.exec(flow, job_id="job", keep_alive=True)
+        for n in 0, 1:
+            runtime.post(job, "a", "input", {"n": n})
+        job.close()
+        assert job.wait(30)
+        assert found(runtime, "started").wait(30)
+        runtime.exec(child, job_id="another")
+
+    assert len(job.dead_letters) == 1
+
+
+def test_what_a_failed_step_wrote_to_a_job_that_it_starts_is_gone(
+    machine: Machine, graph: Callable[..., Flow], child: Flow
+) -> None:
+    tries: list[int] = []
+
+    def start(self: Routine) -> None:
+        tries.append(1)
+        started = machine.runtime.exec(child, job_id="started", keep_alive=True)
+        started.shared_data[f"try {len(tries)}"] = 1
+        started.shared_data.add("tries")
+        started.shared_log.append(len(tries))
+        if len(tries) < 3:
+            raise ValueError
+
+    flow = graph({"a": start}, error_handler=ErrorHandler("retry", max_retries=3, retry_delay=0))
+    machine.boot(flow, child).exec(flow, job_id="job")
+    machine.run()
+    machine.boot(flow, child)
+    started = found(machine.runtime, "started")
+
+    assert (dict(started.shared_data), list(started.shared_log)) == ({"try 3": 1, "tries": 1}, [3])
+
+
+def test_what_another_job_cannot_do_any_more_is_logged_and_breaks_nobody(
+    machine: Machine, graph: Callable[..., Flow], caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: Routine) -> None:
+        raise ValueError
+
+    def tidy(self: Routine, n: int) -> None:
+        for letter in self.job_state.runtime.dead_letters(job_id="failing"):
+            for _ in range(2):
+                self.job_state.runtime.requeue_dead_letter(letter.id)
+        self.emit("out", n=n)
+
+    failing, janitor = graph({"a": refuse}, error_handler=ErrorHandler("skip")), graph({"a": tidy})
+    failing.flow_id = "failing"
+    machine.boot(failing, janitor).exec(failing, job_id="failing")
+    machine.run()
+    job = machine.runtime.exec(janitor, job_id="job", keep_alive=True)
+    for n in range(5):
+        machine.runtime.post(job, "a", "input", {"n": n})
+        machine.run()
+
+    assert (job.status, numbers(job)) == ("running", [0, 1, 2, 3, 4])
+    assert "could not be done when it took effect" in caplog.text
+    assert "broke" not in caplog.text
+
+
 def test_a_job_that_a_step_starts_during_a_shutdown_begins_at_the_next_start(
     machine: Machine, chain: Chain, child: Flow
 ) -> None:
