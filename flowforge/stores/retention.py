@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flowforge.stores.store_errors import StoreRetentionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from flowforge.stores.store import KnownJob
 
-__all__ = ["chosen"]
+__all__ = ["chosen", "named"]
 
 _USUAL = frozenset({"completed", "cancelled"})
 _ALLOWED = _USUAL | {"failed"}
@@ -28,6 +27,21 @@ def chosen(
         raise StoreRetentionError("status", unfinished, "Choose among completed, cancelled and failed.")
     limit = _limit_of(older_than, now)
     return [job.id for job in jobs if job.status in wanted and (limit is None or job.changed < limit)]
+
+
+def named(jobs: str | Iterable[str]) -> list[str]:
+    """The ids that somebody names, each once, a single text being one; StoreRetentionError for what names no job."""
+    remedy = "Give the ids of jobs, which are texts; that of a JobState is its job_id."
+    ids = [jobs] if isinstance(jobs, str) else jobs
+    if not isinstance(ids, Iterable):
+        raise StoreRetentionError("ids", jobs, remedy)
+    return list(dict.fromkeys(_checked(job, remedy) for job in ids))
+
+
+def _checked(job: object, remedy: str) -> str:
+    if not isinstance(job, str) or job.encode("utf-8", "replace").decode("utf-8") != job:
+        raise StoreRetentionError("id", job, remedy)
+    return job
 
 
 def _limit_of(older_than: float | datetime | None, now: float) -> float | None:

@@ -30,7 +30,7 @@ from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
-from flowforge.stores.retention import chosen
+from flowforge.stores.retention import chosen, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
 from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
@@ -298,14 +298,17 @@ class SqliteStore:
 
         return len(self._let_go(chosen(self.jobs(), older_than, statuses, now), delete))
 
-    def delete(self, jobs: Sequence[str]) -> int:
-        """Forget jobs, whatever their status, but for those that run; give the number of those that were there."""
+    def delete(self, jobs: str | Iterable[str]) -> int:
+        """Forget jobs, whatever their status, but for those that run; give the number of those that were there.
+
+        A text is the id of one job. StoreRetentionError for what is no id.
+        """
 
         def delete(free: Sequence[str]) -> list[str]:
             with self._tidied() as tables:
                 return tables.delete(free)
 
-        return len(self._let_go(jobs, delete))
+        return len(self._let_go(named(jobs), delete))
 
     def vacuum(self) -> None:
         """Give the space of forgotten jobs back to the disk; nothing is made safe meanwhile."""

@@ -313,7 +313,8 @@ class SqliteTables:
         """Forget jobs; those of them that there were."""
         head = self._head
         with self._file.transaction():
-            rows = self._rows_of(jobs)
+            # An id that came twice would be taken from the head twice.
+            rows = self._rows_of(list(dict.fromkeys(jobs)))
             for row in rows:
                 head = head.with_row(row, None)
                 self._execute("DELETE FROM chunks WHERE job = ?", (row.job,))

@@ -141,8 +141,8 @@ class PrunableStore(Store, Protocol):
         """Forget finished jobs that are not in use, and give their number."""
         ...
 
-    def delete(self, jobs: Sequence[str]) -> int:
-        """Forget those of these jobs that are not in use, and give their number."""
+    def delete(self, jobs: str | Iterable[str]) -> int:
+        """Forget those of these jobs that are not in use, and give their number; a text is the id of one job."""
         ...
 
     def vacuum(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from flowforge.errors import FlowForgeError
 from flowforge.stores.store import Delete, FoldingStore, History, PrunableStore
 from flowforge.testing.store_contract import StoreContract, StoreMedium, moved, started, written
 
@@ -64,6 +65,24 @@ class PrunableStoreContract(StoreContract):
 
         again = medium.open()
         assert [again.records(job) for job in "abc"] == [[started("g")], [], []]
+        again.close()
+
+    def test_jobs_are_deleted_once_each_however_they_are_named(self, medium: StoreMedium) -> None:
+        """An id that comes twice is one job, a text is one id, and what is no id is refused."""
+        store = medium.open()
+        assert isinstance(store, PrunableStore)
+        for job in ["abc", "a", "b", "c"]:
+            medium.settle(store, store.append(job, started()))
+
+        assert (store.delete("abc"), store.delete(iter(["a"] * 1000))) == (1, 1)
+        for wrong in [None, 5, [None], ["b", 5]]:
+            with pytest.raises(FlowForgeError):
+                store.delete(wrong)  # type: ignore[arg-type]  # as a user may
+        assert [job.id for job in store.jobs()] == ["b", "c"]
+        store.close()
+
+        again = medium.open()
+        assert [job.id for job in again.jobs()] == ["b", "c"]
         again.close()
 
     def test_whoever_uses_jobs_is_asked_with_no_lock_held(self, medium: StoreMedium) -> None:

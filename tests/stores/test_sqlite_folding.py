@@ -283,6 +283,25 @@ def test_what_cannot_be_pruned_is_named(tmp_path: Path, options: dict[str, Any],
     store.close()
 
 
+NO_IDS: list[tuple[Any, str]] = [
+    (None, r"with ids = None\. Give the ids of jobs, which are texts; that of a JobState is its job_id\."),
+    (["a", 5], r"with id = 5\. Give the ids of jobs"),
+    ("\ud800", r"with id = '\\ud800'\. Give the ids of jobs"),
+]
+
+
+@pytest.mark.parametrize(("jobs", "message"), NO_IDS)
+def test_what_is_no_id_of_a_job_is_not_deleted(tmp_path: Path, jobs: Any, message: str) -> None:
+    store = SqliteStore(tmp_path / "jobs.db", Codec())
+    store.wait_until_safe(store.append("a", started()))
+
+    with pytest.raises(StoreRetentionError, match=message):
+        store.delete(jobs)
+
+    assert [job.id for job in store.jobs()] == ["a"]
+    store.close()
+
+
 def test_vacuum_gives_space_back(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "jobs.db", Codec())
     filled(store, 20_000)
