@@ -1,9 +1,11 @@
-"""The SQLite store against plain lists: appends, folds, deletions, and crashes that leave a copy of its files."""
+"""The SQLite store against plain lists: appends, folds, deletions, a full disk, and crashes that leave a copy of it."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -31,6 +33,19 @@ def large_values(records: list[Record]) -> set[object]:
     return {change.value for change in changes if len(Codec().encode(change.value)) > LARGE}
 
 
+class Crowded(sqlite3.Connection):
+    """A connection that may have no space for chunks, while there is some for frames."""
+
+    is_full = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self.is_full and sql.startswith("INSERT INTO chunks"):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        return super().execute(sql, parameters)
+
+
 class SqliteStoreMachine(RuleBasedStateMachine):
     """What was waited for is there after any crash, in order, and nothing else but what was appended after it."""
 
@@ -47,7 +62,16 @@ class SqliteStoreMachine(RuleBasedStateMachine):
 
     def opened(self) -> SqliteStore:
         path = self.folder / str(self.boots) / "jobs.db"
-        store = SqliteStore(path, Codec(), layers=[Compression(smallest=16)], fold_records=6, large_bytes=LARGE)
+        self.connections: type[Crowded] = type("Connections", (Crowded,), {})
+        store = SqliteStore(
+            path,
+            Codec(),
+            layers=[Compression(smallest=16)],
+            fold_records=6,
+            large_bytes=LARGE,
+            retry_interval=0.001,
+            connection_type=self.connections,
+        )
         store.fold_with(fold, keeps_records=self.keeps_records)
         return store
 
@@ -71,6 +95,11 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         self.store.wait_until_safe(self.last)
         assert self.store.safe == self.last
 
+    @rule(is_full=strategies.booleans())
+    def fill_or_free_the_disk(self, is_full: bool) -> None:
+        self.connections.is_full = is_full
+
+    @precondition(lambda self: not self.connections.is_full)
     @rule(job=JOBS)
     def delete(self, job: str) -> None:
         self.store.wait_until_safe(self.last)

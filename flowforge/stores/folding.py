@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from flowforge.errors import FlowForgeError
+from flowforge.stores.store_errors import StoreFullError, StoreInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,9 @@ class Folder:
             try:
                 while not self._stopping.is_set() and (found := self._next_long()) is not None:
                     self._shorten(found[0], self._folded(*found))
+            except (StoreFullError, StoreInUseError):
+                # Whoever next moves the log into chunks, when there is space, has it look again.
+                continue
             except FlowForgeError:
                 # The writer has failed, or will with the same error, and says so.
                 return

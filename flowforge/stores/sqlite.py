@@ -31,7 +31,7 @@ from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.retention import chosen, named
-from flowforge.stores.sqlite_file import SqliteFile, translated
+from flowforge.stores.sqlite_file import SqliteFile, may_pass, translated
 from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
@@ -87,6 +87,9 @@ class SqliteStore:
         through = Layers(layers)
         self._large_bytes = large_bytes
         self._clock = clock or SystemClock()
+        self._retry_interval = retry_interval
+        self._next_tidy = 0.0
+        """When a reader next tries to tidy after one had no space for it, by the monotonic clock."""
 
         def is_long(row: JobRow) -> bool:
             # So that all bases together cost no more than a share of what the job itself does.
@@ -189,8 +192,29 @@ class SqliteStore:
     # Reading
 
     @contextmanager
+    def _open_tables(self) -> Iterator[SqliteTables]:
+        """The tables, to be read; raises why they cannot be."""
+        with self._io:
+            if self.failure is not None:
+                raise self.failure
+            with translated(self._file.path):
+                self._tidy_if_possible()
+                yield self._tables
+
+    def _tidy_if_possible(self) -> None:
+        if self._clock.monotonic() < self._next_tidy:
+            return
+        try:
+            self._tables.tidy()
+        except sqlite3.OperationalError as error:
+            if not may_pass(error):
+                raise
+            # Whoever reads many jobs is not to wait for each.
+            self._next_tidy = self._clock.monotonic() + self._retry_interval
+
+    @contextmanager
     def _tidied(self) -> Iterator[SqliteTables]:
-        """The tables, with all that is safe in them; raises why they cannot be read."""
+        """The tables, to be changed, with all that is safe in them; raises why they cannot be."""
         with self._io:
             if self.failure is not None:
                 raise self.failure
@@ -200,7 +224,7 @@ class SqliteStore:
 
     def jobs(self) -> list[KnownJob]:
         """What is known of all jobs, oldest first."""
-        with self._tidied() as tables:
+        with self._open_tables() as tables:
             return tables.jobs()
 
     def records(self, job: str) -> list[Record]:
@@ -209,7 +233,7 @@ class SqliteStore:
 
     def history(self, job: str) -> History:
         """All that is kept of a job; without base and records if it has no such job."""
-        with self._tidied() as tables:
+        with self._open_tables() as tables:
             stored = tables.stored(job)
         return History(None, []) if stored is None else self._history_of(stored)
 
@@ -224,7 +248,7 @@ class SqliteStore:
     def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
         first = last = 0
         while True:
-            with self._tidied() as tables:
+            with self._open_tables() as tables:
                 part = tables.aside_after(job, last)
                 stored = tables.stored(job) if part is None else None
             if part is None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from flowforge.errors import FlowForgeError
     from flowforge.stores.store_form import StoreForm
 
-__all__ = ["FORMAT", "SqliteFile", "error_from", "refuse_network", "translated"]
+__all__ = ["FORMAT", "SqliteFile", "error_from", "may_pass", "refuse_network", "translated"]
 
 FORMAT = 1
 """The version of the tables."""
@@ -65,6 +65,7 @@ _SETTINGS = (
 )
 # Our statements are fixed, so one that SQLite cannot make sense of has met tables that are not as we made them.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_FORMAT")
+_MAY_PASS = ("SQLITE_FULL", "SQLITE_BUSY")
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre"})
 _MOUNTS = Path("/proc/mounts")
 
@@ -235,6 +236,11 @@ def error_from(path: str, error: sqlite3.Error) -> FlowForgeError:
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return StoreUnreachableError(path, str(error))
     return StoreFailedError(path, str(error))
+
+
+def may_pass(error: sqlite3.OperationalError) -> bool:
+    """Whether nothing was written for a reason that may be gone the next time."""
+    return getattr(error, "sqlite_errorname", "") in _MAY_PASS
 
 
 def refuse_network(path: Path, mounts: str) -> None:

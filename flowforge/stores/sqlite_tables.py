@@ -133,11 +133,7 @@ class SqliteTables:
         """Move the common log into the chunks of its jobs, in one transaction."""
         if not self._frames:
             return
-        by_job: dict[str, list[Entry]] = {}
-        firsts: dict[str, int] = {}
-        for number, entry in enumerate(self._entries, start=self.last_number - len(self._entries) + 1):
-            by_job.setdefault(entry.job, []).append(entry)
-            firsts.setdefault(entry.job, number)
+        by_job, firsts = self._common()
         head = self._head
         with self._file.transaction():
             before = {row.job: row for row in self._rows_of(list(by_job))}
@@ -162,6 +158,15 @@ class SqliteTables:
         self._entries, self._frames, self._size = [], [], 0
         self._grown.clear()
         self._note_long(rows)
+
+    def _common(self) -> tuple[dict[str, list[Entry]], dict[str, int]]:
+        """What stands in the common log, by job, and the number of the first record of each."""
+        by_job: dict[str, list[Entry]] = {}
+        firsts: dict[str, int] = {}
+        for number, entry in enumerate(self._entries, start=self.last_number - len(self._entries) + 1):
+            by_job.setdefault(entry.job, []).append(entry)
+            firsts.setdefault(entry.job, number)
+        return by_job, firsts
 
     def _note_long(self, rows: Iterable[JobRow]) -> None:
         self.long_jobs.update((row.job, None) for row in rows if row.job not in self._kept_long and self._is_long(row))
@@ -207,14 +212,35 @@ class SqliteTables:
             raise self._damage("the entry of a job is not what was written")
         return rows
 
-    # Reading, after `tidy`
+    # Reading, the common log included, which cannot be moved into chunks while the disk is full
 
     def jobs(self) -> list[KnownJob]:
         """All jobs, oldest first."""
-        return [KnownJob(row.job, row.flow, row.status, row.changed / 1e6) for row in self._all_rows()]
+        rows = {row.job: row for row in self._all_rows()}
+        by_job, firsts = self._common()
+        for job, entries in by_job.items():
+            if (row := JobRow.after(rows.get(job), entries, firsts[job], b"")) is not None:
+                rows[job] = row
+        return [KnownJob(row.job, row.flow, row.status, row.changed / 1e6) for row in rows.values()]
 
     def stored(self, job: str) -> Stored | None:
         """What is kept of a job; None if it is not there, StoreDamagedError if it is not what was written."""
+        found = self._in_chunks(job)
+        numbered = enumerate(self._entries, start=self.last_number - len(self._entries) + 1)
+        common = [(number, entry) for number, entry in numbered if entry.job == job]
+        if not common:
+            return found
+        entries = [entry for _, entry in common]
+        row = JobRow.after(None if found is None else found.row, entries, common[0][0], b"")
+        if row is None:
+            return found
+        more = [entry.data for entry in entries]
+        apart = self._large.of(job, more)
+        if found is None:
+            return Stored(row, None, more, apart, 0)
+        return found._replace(row=row, records=found.records + more, apart=found.apart | apart)
+
+    def _in_chunks(self, job: str) -> Stored | None:
         rows = self._rows_of([job])
         if not rows:
             return None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from flowforge.errors import FlowForgeError
 from flowforge.stores.frames import pack
-from flowforge.stores.sqlite_file import error_from
+from flowforge.stores.sqlite_file import error_from, may_pass
 from flowforge.stores.store_errors import StoreFailedError, StoreFencedError
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ __all__ = ["SqliteWriter"]
 
 logger = logging.getLogger("flowforge")
 
-_MAY_PASS = ("SQLITE_FULL", "SQLITE_BUSY")
-"""What nothing was written for, and what may be different the next time."""
 _FRAMES, _BYTES = 256, 1 << 20
 """How long the common log grows before a writer that has nothing else to do moves it into chunks."""
 _TOO_LONG = 8
@@ -156,7 +154,7 @@ class SqliteWriter:
         try:
             is_ours = self._tables.write(batch.first, frame, batch.apart)
         except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
+            if not may_pass(error):
                 raise
             if not self._is_stalled:
                 self._is_stalled = True
@@ -188,7 +186,7 @@ class SqliteWriter:
                 self._shorten_log(is_idle=is_idle)
         except sqlite3.OperationalError as error:
             # The log stays as it is until there is space for its chunks.
-            if getattr(error, "sqlite_errorname", "") not in _MAY_PASS:
+            if not may_pass(error):
                 raise
 
     def _shorten_log(self, *, is_idle: bool) -> None:

@@ -129,7 +129,7 @@ class StoreForkedError(FlowForgeError):
 
 
 class StoreFullError(FlowForgeError):
-    """There is no space for what a store has to write before it can be read."""
+    """There is no space for what a store has to write, as it has to before it lets go of jobs."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"The store {path!r} has no space: {problem}. Free some on its disk.")

@@ -227,6 +227,42 @@ def broken(tmp_path: Path) -> Iterator[tuple[SqliteStore, Callable[[], None]]]:
     store.close()
 
 
+class Crowded(Connection):
+    """Has no space while it is full."""
+
+    is_full = False
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if self.is_full and sql.startswith("INSERT"):
+            error = OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        return super().execute(sql, *values)
+
+
+def test_a_full_disk_fails_no_step_that_asks_for_a_job_by_its_id(chain: Chain, tmp_path: Path) -> None:
+    kind: type[Crowded] = type("Connection", (Crowded,), {})
+    has_asked = threading.Event()
+
+    def start(self: Routine, n: int) -> None:
+        if n:
+            kind.is_full = True
+            self.job_state.runtime.exec(flow, entry_params={"n": 0}, job_id="kid")
+            has_asked.set()
+
+    flow = chain(start)
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind, retry_interval=0.001)
+    with Runtime(2, store=store, flows=[flow]) as runtime:
+        job = runtime.exec(flow, entry_params={"n": 1}, job_id="job")
+        assert has_asked.wait(30)
+        assert (runtime.get_job("nobody"), runtime.dead_letters()) == (None, [])
+        kind.is_full = False
+
+        assert job.wait(30)
+        assert (job.status, found(runtime, "kid").wait(30)) == ("completed", True)
+    store.close()
+
+
 def test_who_waits_is_told_when_the_store_fails(broken: tuple[SqliteStore, Callable[[], None]], chain: Chain) -> None:
     (store, break_disk), flow = broken, chain(count)
     runtime = Runtime(2, store=store, flows=[flow])

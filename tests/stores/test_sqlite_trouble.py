@@ -13,6 +13,7 @@ import pytest
 from flowforge.records import Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
+from flowforge.stores.store import History, KnownJob
 from flowforge.stores.store_errors import StoreDamagedError, StoreFailedError, StoreFullError
 from flowforge.testing.store_contract import moved, started, written
 
@@ -104,16 +105,79 @@ def test_a_store_that_is_closed_while_the_disk_is_full_says_what_it_lost(
     again.close()
 
 
-def test_reading_needs_space_too_and_says_so(tmp_path: Path, connection: type[Watched]) -> None:
-    store = opened(tmp_path / "jobs.db", connection_type=connection)
-    store.wait_until_safe(store.append("a", started()))
-    connection.opened[-1].fails_at, connection.opened[-1].error = "BEGIN", failing("SQLITE_FULL")
+@pytest.mark.parametrize("name", ["SQLITE_FULL", "SQLITE_BUSY"])
+@pytest.mark.parametrize("large_bytes", [1 << 20, 10])
+def test_reading_needs_no_space(tmp_path: Path, connection: type[Watched], name: str, large_bytes: int) -> None:
+    store = opened(tmp_path / "jobs.db", connection_type=connection, large_bytes=large_bytes)
+    store.append("old", started())
+    store.wait_until_safe(store.append("old", written(2, "x" * 100)))
+    store.jobs()
+    store.append("old", written(3, "y" * 100))
+    store.append("new", started())
+    store.wait_until_safe(store.append("new", moved(2, "completed")))
+    connection.opened[-1].fails_at, connection.opened[-1].error = "BEGIN", failing(name)
 
-    with pytest.raises(StoreFullError, match=r"has no space: no good\. Free some on its disk\."):
-        store.records("a")
+    while_full = seen(store)
 
     connection.opened[-1].error = None
-    assert store.records("a") == [started()]
+    store.close()
+    again = opened(tmp_path / "jobs.db")
+    assert while_full == seen(again)
+    assert [len(history.records) for history in while_full[1]] == [3, 2, 0]
+    assert [(job.id, job.status) for job in while_full[0]] == [("old", "running"), ("new", "completed")]
+    again.close()
+
+
+def seen(store: SqliteStore) -> tuple[list[KnownJob], list[History], list[list[Record]]]:
+    """All that can be read."""
+    names = ["old", "new", "nobody"]
+    histories = [store.history(job) for job in names]
+    whole = [History(history.base, list(history.records)) for history in histories]
+    return store.jobs(), whole, [list(store.every_record(job, 2)) for job in names]
+
+
+def test_letting_jobs_go_needs_space_and_says_so(tmp_path: Path, connection: type[Watched]) -> None:
+    store = opened(tmp_path / "jobs.db", connection_type=connection)
+    store.append("a", started())
+    store.wait_until_safe(store.append("a", moved(2, "completed")))
+    connection.opened[-1].fails_at, connection.opened[-1].error = "BEGIN", failing("SQLITE_FULL")
+
+    forgets: list[Callable[[], int]] = [store.prune, lambda: store.delete("a")]
+    for forget in forgets:
+        with pytest.raises(StoreFullError, match=r"has no space: no good\. Free some on its disk\."):
+            forget()
+
+    connection.opened[-1].error = None
+    assert (store.prune(), store.jobs()) == (1, [])
+    store.close()
+
+
+def test_a_full_disk_does_not_end_the_shortening_of_jobs(tmp_path: Path, connection: type[Watched]) -> None:
+    store = opened(tmp_path / "jobs.db", connection_type=connection, fold_records=10)
+    store.append("a", started())
+    for position in range(2, 100):
+        store.append("a", written(position))
+    store.wait_until_safe(99)
+    store.jobs()
+    database, folded, has_failed = connection.opened[-1], threading.Event(), threading.Event()
+
+    def fold(job: str, history: History) -> bytes:
+        if not has_failed.is_set():
+            database.fails_at, database.error = "BEGIN", failing("SQLITE_FULL")
+            database.has_failed.clear()
+            has_failed.set()
+        else:
+            folded.set()
+        return b"base"
+
+    store.fold_with(fold)
+    assert has_failed.wait(30)
+    assert database.has_failed.wait(30)
+    database.error = None
+    store.wait_until_safe(store.append("a", written(100)))
+    store.jobs()
+
+    assert folded.wait(30)
     store.close()
 
 
