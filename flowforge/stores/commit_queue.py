@@ -105,8 +105,9 @@ class CommitQueue:
 
     def _wake(self) -> None:
         if self._is_idle:
-            self._is_idle = False
+            # In this order: whoever is interrupted between the two wakes it once too often, and not too seldom.
             self._changed.notify()
+            self._is_idle = False
 
     def begin_group(self) -> None:
         """Hand out nothing that comes from here on until the group ends."""

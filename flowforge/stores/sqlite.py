@@ -31,12 +31,19 @@ from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.retention import chosen, named
-from flowforge.stores.sqlite_file import SqliteFile, may_pass, translated
+from flowforge.stores.sqlite_file import SqliteFile, translated
 from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
-from flowforge.stores.store_errors import StoreClosedError, StoreDamagedError, StoreForkedError, StoreInUseError
+from flowforge.stores.store_errors import (
+    StoreClosedError,
+    StoreDamagedError,
+    StoreForkedError,
+    StoreFullError,
+    StoreInUseError,
+)
 from flowforge.stores.store_form import StoreForm
+from flowforge.stores.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     import os
@@ -194,23 +201,24 @@ class SqliteStore:
     @contextmanager
     def _open_tables(self) -> Iterator[SqliteTables]:
         """The tables, to be read; raises why they cannot be."""
+        if self._tables.backlog[0]:
+            uninterrupted(self._tidy_if_possible)
         with self._io:
             if self.failure is not None:
                 raise self.failure
             with translated(self._file.path):
-                self._tidy_if_possible()
                 yield self._tables
 
     def _tidy_if_possible(self) -> None:
-        if self._clock.monotonic() < self._next_tidy:
-            return
-        try:
-            self._tables.tidy()
-        except sqlite3.OperationalError as error:
-            if not may_pass(error):
-                raise
-            # Whoever reads many jobs is not to wait for each.
-            self._next_tidy = self._clock.monotonic() + self._retry_interval
+        with self._io:
+            if self.failure is not None or self._clock.monotonic() < self._next_tidy:
+                return
+            try:
+                with translated(self._file.path):
+                    self._tables.tidy()
+            except (StoreFullError, StoreInUseError):
+                # Whoever reads many jobs is not to wait for each.
+                self._next_tidy = self._clock.monotonic() + self._retry_interval
 
     @contextmanager
     def _tidied(self) -> Iterator[SqliteTables]:
@@ -315,6 +323,9 @@ class SqliteStore:
         statuses = status if status is None or isinstance(status, str) else frozenset(status)
 
         def delete(free: Sequence[str]) -> list[str]:
+            return uninterrupted(partial(delete_now, free))
+
+        def delete_now(free: Sequence[str]) -> list[str]:
             with self._tidied() as tables:
                 # Something may have been done to one of them since they were chosen.
                 still = set(chosen(tables.jobs(), older_than, statuses, now))
@@ -329,6 +340,9 @@ class SqliteStore:
         """
 
         def delete(free: Sequence[str]) -> list[str]:
+            return uninterrupted(partial(delete_now, free))
+
+        def delete_now(free: Sequence[str]) -> list[str]:
             with self._tidied() as tables:
                 return tables.delete(free)
 
@@ -336,6 +350,9 @@ class SqliteStore:
 
     def vacuum(self) -> None:
         """Give the space of forgotten jobs back to the disk; nothing is made safe meanwhile."""
+        uninterrupted(self._vacuum)
+
+    def _vacuum(self) -> None:
         with self._tidied():
             self._file.connection.execute("VACUUM")
             self._file.shorten_log()

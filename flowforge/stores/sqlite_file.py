@@ -179,8 +179,8 @@ class SqliteFile:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done in the block takes place, or, if it raises, nothing; StoreFencedError if not ours."""
-        self.connection.execute("BEGIN IMMEDIATE")
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             if self.meta("epoch", None) != self.epoch:
                 raise StoreFencedError(str(self.path))
             yield

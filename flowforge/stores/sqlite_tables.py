@@ -18,7 +18,7 @@ from flowforge.stores.job_rows import Head, JobRow, decoded_rows
 from flowforge.stores.record_form import digests_in
 from flowforge.stores.sqlite_large import LargeValues
 from flowforge.stores.store import KnownJob
-from flowforge.stores.store_errors import StoreDamagedError
+from flowforge.stores.store_errors import StoreDamagedError, StoreFailedError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ class SqliteTables:
 
     def write(self, first: int, frame: bytes, apart: Mapping[tuple[str, bytes], bytes]) -> bool:
         """Commit a frame, and the large values that its records name; False if another process has taken over."""
+        if self._file.connection.in_transaction:
+            # A frame in it would be acknowledged, and go with it.
+            raise StoreFailedError(str(self._file.path), "a change of it was begun and not ended")
         if not apart:
             return self._file.write(first, frame)
         with self._file.transaction():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flowforge.errors import FlowForgeError
 from flowforge.records import Record
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
@@ -441,4 +442,52 @@ def test_what_a_waiting_thread_could_not_write_is_written_in_order(tmp_path: Pat
     store.wait_until_safe(last)
 
     assert store.records("a") == [started(), written(2)]
+    store.close()
+
+
+def test_nothing_on_the_main_thread_changes_the_file(tmp_path: Path, connection: type[Watched]) -> None:
+    """A handler of a signal may raise there between any two lines."""
+    store = opened(tmp_path / "jobs.db", connection_type=connection)
+    database, wrote = connection.opened[-1], []
+    execute = database.execute
+
+    def noted(sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if not sql.startswith(("SELECT", "PRAGMA")):
+            wrote.append((sql.split(maxsplit=1)[0], threading.current_thread() is threading.main_thread()))
+        return execute(sql, parameters)
+
+    database.execute = noted  # type: ignore[method-assign]
+    store._tables._execute = noted  # noqa: SLF001 - bound before the test could wrap it
+    for record in started(), moved(2, "completed"):
+        store.wait_until_safe(store.append("a", record))
+    assert len(store.records("a")) == 2
+    assert [job.id for job in store.jobs()] == ["a"]
+    assert store.prune() == 1
+    assert store.delete("a") == 0
+    store.vacuum()
+    store.close()
+
+    assert {"INSERT", "BEGIN", "DELETE", "VACUUM", "COMMIT"} <= {word for word, _ in wrote}
+    assert not any(on_main for _, on_main in wrote)
+
+
+def test_what_fails_off_the_main_thread_is_raised_where_it_was_asked_for(tmp_path: Path) -> None:
+    store = opened(tmp_path / "jobs.db")
+    store.close()
+
+    with pytest.raises(FlowForgeError, match="closed"):
+        store.vacuum()
+
+
+def test_no_frame_is_written_into_a_change_that_was_not_ended(tmp_path: Path) -> None:
+    store = opened(tmp_path / "jobs.db")
+    store._file.connection.execute("BEGIN IMMEDIATE")  # noqa: SLF001 - nothing of ours leaves it so
+
+    number = store.append("a", started())
+
+    with pytest.raises(StoreFailedError, match="a change of it was begun and not ended"):
+        store.wait_until_safe(number)
+    store.close()
+    store = opened(tmp_path / "jobs.db")
+    assert store.jobs() == []
     store.close()
