@@ -11,6 +11,7 @@ from flowforge._engine import control
 from flowforge._engine.bases import Bases
 from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import FlowPlan, plan_of
+from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord, execution_records
 from flowforge.flow_graph import FlowGraph
 from flowforge.graph_errors import FlowNotRegisteredError
@@ -22,7 +23,7 @@ from flowforge.stores.store import FoldingStore, History, KnownJob
 from flowforge.subscription import Lagged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from actors.clock import Clock
     from flowforge._engine.job import Job
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     Take = Callable[[Iterable[tuple[JobState, FlowGraph, bool]]], None]
 
 __all__ = ["DurableJobs", "bases_for", "checked_flow", "how_to_resume", "let_end", "logged_and_left"]
+
+
+_AT_ONCE = 256
+"""Jobs that are read together."""
 
 
 class DurableJobs:
@@ -74,9 +79,12 @@ class DurableJobs:
             take(self._found(flows))
 
     def _found(self, flows: Mapping[str, FlowGraph]) -> Iterator[tuple[JobState, FlowGraph, bool]]:
-        for job in [job for job in self.left.values() if job.flow in flows]:
+        jobs = [job for job in self.left.values() if job.flow in flows]
+        for job, history in self._histories(jobs):
             with logged_and_left(job):
-                state, goes_on = self._recovered(job.id)
+                if not isinstance(history, History):
+                    raise history
+                state, goes_on = self._recovered(job.id, history)
                 if not goes_on:
                     self.left.pop(job.id)
                 yield state, flows[job.flow], goes_on
@@ -100,7 +108,7 @@ class DurableJobs:
     def load(self, job_id: str) -> JobState | None:
         """A finished or left job, from its records; None if there is none of that id."""
         history = self._history(job_id)
-        return self._recovered(job_id)[0] if history.records or history.base is not None else None
+        return self._recovered(job_id, history)[0] if history.records or history.base is not None else None
 
     def read_history(self, job_id: str, first: int, last: int) -> Iterator[ExecutionRecord | Lagged]:
         """The history from one position on, where all up to `last` is safe; what the store let go is a `Lagged`."""
@@ -118,13 +126,21 @@ class DurableJobs:
             return self.store.every_record(job_id, first)
         return (record for record in self.store.records(job_id) if record.position >= first)
 
+    def _histories(self, jobs: Sequence[KnownJob]) -> Iterator[tuple[KnownJob, History | FlowForgeError]]:
+        for start in range(0, len(jobs), _AT_ONCE):
+            part = jobs[start : start + _AT_ONCE]
+            if isinstance(self.store, FoldingStore):
+                yield from zip(part, self.store.histories([job.id for job in part]), strict=True)
+            else:
+                yield from ((job, History(None, self.store.records(job.id))) for job in part)
+
     def _history(self, job_id: str) -> History:
         if isinstance(self.store, FoldingStore):
             return self.store.history(job_id)
         return History(None, self.store.records(job_id))
 
-    def _recovered(self, job_id: str) -> tuple[JobState, bool]:
-        data, view, goes_on = self._bases.recover(job_id, self._history(job_id))
+    def _recovered(self, job_id: str, history: History) -> tuple[JobState, bool]:
+        data, view, goes_on = self._bases.recover(job_id, history)
         state = JobState(data, view, self._codec)
         state.clock, state.log = self._clock, self.store
         return state, goes_on

@@ -3,7 +3,7 @@
 Guarantees:
 
 - An id is taken from the moment it is reserved until it is released or its job is let go.
-- `idle` is set exactly while no job runs.
+- `idle` is set exactly while no job runs; each time that one begins then, it is another event.
 - Its lock guards all of it, is taken last, and no user code runs under it but a signal handler's, so it is reentrant.
 """
 
@@ -114,7 +114,9 @@ class JobTable:
             self._starting.pop(job.job_id, None)
             self._finished.pop(job.job_id, None)
             self._running[job.job_id] = run
-            self.idle.clear()
+            if self.idle.is_set():
+                # A new one: `clear` has a lock that is not for handlers of signals that interrupt it.
+                self.idle = Event()
 
     def note_rest(self, job: JobState, run: Job) -> None:
         """A run has ended; if too many jobs have finished, the oldest is let go."""

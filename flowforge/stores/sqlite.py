@@ -18,7 +18,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
@@ -32,7 +32,7 @@ from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.retention import chosen, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
-from flowforge.stores.sqlite_tables import SqliteTables, Stored
+from flowforge.stores.sqlite_tables import Part, SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
 from flowforge.stores.store_errors import (
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from flowforge.stores.store import Fold, KnownJob, LetGo
 
 __all__ = ["SqliteStore"]
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -198,27 +200,30 @@ class SqliteStore:
 
     # Reading
 
-    @contextmanager
-    def _open_tables(self) -> Iterator[SqliteTables]:
-        """The tables, to be read; raises why they cannot be."""
-        if self._tables.backlog[0]:
-            uninterrupted(self._tidy_if_possible)
+    def _read(self, use: Callable[[SqliteTables], T]) -> T:
+        """What `use` finds in the tables; raises why they cannot be read.
+
+        Whoever is interrupted holds none of our locks, so that a handler of signals may call us too.
+        """
+        return uninterrupted(partial(self._read_now, use))
+
+    def _read_now(self, use: Callable[[SqliteTables], T]) -> T:
         with self._io:
+            self._tidy_if_possible()
             if self.failure is not None:
                 raise self.failure
             with translated(self._file.path):
-                yield self._tables
+                return use(self._tables)
 
     def _tidy_if_possible(self) -> None:
-        with self._io:
-            if self.failure is not None or self._clock.monotonic() < self._next_tidy:
-                return
-            try:
-                with translated(self._file.path):
-                    self._tables.tidy()
-            except (StoreFullError, StoreInUseError):
-                # Whoever reads many jobs is not to wait for each.
-                self._next_tidy = self._clock.monotonic() + self._retry_interval
+        if self.failure is not None or self._clock.monotonic() < self._next_tidy:
+            return
+        try:
+            with translated(self._file.path):
+                self._tables.tidy()
+        except (StoreFullError, StoreInUseError):
+            # Whoever reads many jobs is not to wait for each.
+            self._next_tidy = self._clock.monotonic() + self._retry_interval
 
     @contextmanager
     def _tidied(self) -> Iterator[SqliteTables]:
@@ -232,8 +237,7 @@ class SqliteStore:
 
     def jobs(self) -> list[KnownJob]:
         """What is known of all jobs, oldest first."""
-        with self._open_tables() as tables:
-            return tables.jobs()
+        return self._read(SqliteTables.jobs)
 
     def records(self, job: str) -> list[Record]:
         """The safe records of a job, in order; of one that was shortened, those that its base does not stand for."""
@@ -241,9 +245,23 @@ class SqliteStore:
 
     def history(self, job: str) -> History:
         """All that is kept of a job; without base and records if it has no such job."""
-        with self._open_tables() as tables:
-            stored = tables.stored(job)
-        return History(None, []) if stored is None else self._history_of(stored)
+        (history,) = self.histories([job])
+        if isinstance(history, History):
+            return history
+        raise history
+
+    def histories(self, jobs: Sequence[str]) -> list[History | FlowForgeError]:
+        """`history` of each of these jobs, or why it cannot be read."""
+
+        def read(tables: SqliteTables) -> list[Stored | FlowForgeError | None]:
+            return [_stored_or_error(tables, job) for job in jobs]
+
+        return [self._history_or_error(stored) for stored in self._read(read)]
+
+    def _history_or_error(self, stored: Stored | FlowForgeError | None) -> History | FlowForgeError:
+        if isinstance(stored, Stored):
+            return self._history_of(stored)
+        return History(None, []) if stored is None else stored
 
     def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
         """The safe records of a job from a position on, in order, those that were set aside included."""
@@ -256,9 +274,7 @@ class SqliteStore:
     def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
         first = last = 0
         while True:
-            with self._open_tables() as tables:
-                part = tables.aside_after(job, last)
-                stored = tables.stored(job) if part is None else None
+            part, stored = self._read(partial(_next_part, job=job, last=last))
             if part is None:
                 if stored is not None and first in {0, stored.row.first}:
                     yield stored.records, stored.apart
@@ -367,3 +383,15 @@ class SqliteStore:
 
 _INHERITED: list[SqliteFile] = []
 """In a forked child, files of its parent: closing one would let go of the parent's locks."""
+
+
+def _stored_or_error(tables: SqliteTables, job: str) -> Stored | FlowForgeError | None:
+    try:
+        return tables.stored(job)
+    except StoreDamagedError as error:
+        return error
+
+
+def _next_part(tables: SqliteTables, job: str, last: int) -> tuple[Part | None, Stored | None]:
+    part = tables.aside_after(job, last)
+    return part, tables.stored(job) if part is None else None

@@ -114,6 +114,10 @@ class FoldingStore(Protocol):
         """A job's base and the records that follow; without both if it has no such job."""
         ...
 
+    def histories(self, jobs: Sequence[str]) -> list[History | FlowForgeError]:
+        """`history` of each of these jobs, or why it cannot be read."""
+        ...
+
     def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
         """The safe records of a job from a position on, in order, those that were set aside included.
 
