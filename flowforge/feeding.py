@@ -10,7 +10,7 @@ from flowforge._engine.logs import about, logger
 from flowforge.at_rest import post_at_rest, wait_until_safe
 from flowforge.errors import FlowForgeError
 from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueueFullError
-from flowforge.job_starts import open_step
+from flowforge.job_starts import open_step, settled
 from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
 from flowforge.option_checks import is_amount
@@ -32,6 +32,8 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
     values = check_payload(payload, f"the slot {routine}.{slot}")
     _check_options(key, timeout)
     step = open_step()
+    if step is None:
+        settled(state, "take a post")
     plan = _plan_to_feed(state, step is not None).routine(routine)
     lane = plan.entry_lane(slot)
     check_fits_handler(plan, lane, values)
@@ -56,6 +58,9 @@ def _plan_to_feed(state: JobState, is_in_a_step: bool) -> FlowPlan:  # noqa: FBT
     may be so because their runtime is being shut down.
     """
     live = state.live if state.starting is None else state.starting.job
+    if state.starting is not None and not state.starting.is_claimed_by_this_step:
+        remedy = "The step that starts it has not committed; let that step post, or try again."
+        raise JobFinishedError(state.job_id, state.status, "take a post", remedy)
     if live is not None and not live.is_over:
         return live.plan
     if is_in_a_step and state.log is not None and state.log.is_durable and state.status is JobStatus.PAUSED:

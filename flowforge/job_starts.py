@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from flowforge.flow_graph import FlowGraph
     from flowforge.job_state import JobState
 
-__all__ = ["JobStart", "Opening", "Starting", "leave_for_next_start", "open_step", "opening_of"]
+__all__ = ["JobStart", "Opening", "Starting", "leave_for_next_start", "open_step", "opening_of", "settled"]
 
 
 class JobStart(NamedTuple):
@@ -92,6 +92,13 @@ def open_step() -> Step | None:
     return step if isinstance(step, Step) and step.is_open else None
 
 
+def settled(state: JobState, asked: str) -> None:
+    """Return when a job that steps have asked for has begun, or will not; RuntimeClosedError if nobody will know."""
+    while (starting := state.starting) is not None:
+        if not starting.job.dispatcher.wait_for(starting.settled) and state.starting is starting:
+            raise RuntimeClosedError(asked)
+
+
 class Starting:
     """A job that steps have asked for, none of which has committed; `release` gives its id back."""
 
@@ -101,7 +108,7 @@ class Starting:
         """Set when it has begun, or is not wanted any more."""
         self._release = release
         self._lock = threading.RLock()
-        self._claims = 0
+        self._claims: dict[Step, None] = {}
         self._state = cast("JobState", job.job_state)
         self._state.starting = self
 
@@ -110,9 +117,14 @@ class Starting:
         with self._lock:
             if self.settled.is_set():
                 return False
-            step.do_after_commit(partial(self._begin, begin), self._give_up)
-            self._claims += 1
+            step.do_after_commit(partial(self._begin, begin), partial(self._give_up, step))
+            self._claims[step] = None
             return True
+
+    @property
+    def is_claimed_by_this_step(self) -> bool:
+        """Whether the step that the calling code belongs to has asked for the job."""
+        return open_step() in self._claims
 
     def _begin(self, begin: Callable[[], None]) -> None:
         with self._lock:
@@ -126,9 +138,9 @@ class Starting:
             finally:
                 self._settle()
 
-    def _give_up(self) -> None:
+    def _give_up(self, step: Step) -> None:
         with self._lock:
-            self._claims -= 1
+            self._claims.pop(step, None)
             if not self._claims and not self.settled.is_set():
                 self._release(self._state)
                 self._settle()

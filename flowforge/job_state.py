@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import os
@@ -285,6 +286,8 @@ class JobState:
     async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the twin of `wait`
         """`wait` for an asyncio program: holds no thread."""
         self._check_outside_a_step()
+        if self.starting is not None and not await asyncio.to_thread(self._has_begun, timeout):
+            return False
         live = live_of(self, "wait for a job")
         if live is None:
             return True

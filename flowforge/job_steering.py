@@ -9,6 +9,7 @@ from flowforge._engine import control
 from flowforge._engine.control import StillRunning, checked_reason
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept, wait_until_safe
+from flowforge.job_starts import settled
 from flowforge.job_status import JobStatus
 from flowforge.records import JobClosed, JobMoved
 from flowforge.step_context import CURRENT_STEP
@@ -21,7 +22,12 @@ __all__ = ["cancel_job", "close_job", "live_of", "pause_job", "request_pause"]
 
 
 def live_of(job_state: JobState, asked: str) -> Job | None:
-    """A job's run, or the last one of this process; RuntimeForkedError in a child of that process."""
+    """A job's run, or the last one of this process; RuntimeForkedError in a child of that process.
+
+    Outside of steps it waits for what becomes of a job that a step has asked for.
+    """
+    if CURRENT_STEP.get() is None:
+        settled(job_state, asked)
     if job_state.live is not None:
         job_state.live.host.check_process(asked)
     return job_state.live
@@ -91,6 +97,7 @@ def close_job(job_state: JobState) -> None:
     if isinstance(step, Step) and step.is_open:
         step.do_after_commit(partial(_close_now, job_state))
         return
+    live_of(job_state, "close a job")
     _close_now(job_state)
     wait_until_safe(job_state)
 

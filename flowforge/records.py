@@ -264,7 +264,7 @@ class MessageSuspected(Record, frozen=True, tag=True, kw_only=True):
     routine: str
     slot: str
     suspect: int
-    """The id of the message."""
+    """The id of the message; 0 if the one before waits still, and the process lives."""
 
 
 class MessagePosted(Record, frozen=True, tag=True, kw_only=True):

@@ -23,7 +23,7 @@ __all__ = ["Barrier", "is_stalled", "put_when_safe", "wait_for"]
 class Barrier:
     """What one run of a job keeps waiting; guarded by the job's lock."""
 
-    __slots__ = ("held_back", "held_slots", "stalled", "unsafe")
+    __slots__ = ("has_suspect", "held_back", "held_slots", "stalled", "unsafe")
 
     def __init__(self) -> None:
         self.unsafe: deque[tuple[int, Delivery]] = deque()
@@ -34,6 +34,8 @@ class Barrier:
         """What is handled one message at a time, after the process has died too often."""
         self.held_slots: dict[Destination, int] = {}
         """How much of that there is for each slot."""
+        self.has_suspect = False
+        """Whether one of these was let through, and nothing has told yet that nobody dies of it."""
 
 
 def put_when_safe(job: Job, deliveries: Sequence[Delivery], number: int) -> None:

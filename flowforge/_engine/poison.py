@@ -48,7 +48,12 @@ def release_pending(job: Job) -> None:
 def put_next_suspect(job: Job) -> bool:
     """Let the next message that is held back be handled, alone; False if there is none. With the job's lock held."""
     if not job.barrier.held_back:
+        if job.barrier.has_suspect:
+            # It waits, and nobody died of it.
+            job.barrier.has_suspect = False
+            job.append(MessageSuspected(**job.next_position(), routine="", slot="", suspect=0))
         return False
+    job.barrier.has_suspect = True
     delivery = job.barrier.held_back.popleft()
     to, suspect = delivery.to, delivery.message.id
     job.barrier.held_slots[to] -= 1

@@ -169,6 +169,8 @@ class _Fold:
     def _apply_rare(self, record: Record) -> None:
         data = self.data
         match record:
+            case MessageSuspected(suspect=0):
+                data.starts, data.suspect = min(data.starts, 1), None
             case MessageSuspected():
                 data.suspect = record.routine, record.suspect
             case SharedWritten():

@@ -108,7 +108,8 @@ class SqliteWriter:
                     self._commit(batch)
             self._queue.call_back()
             self._tidy_if_due()
-        self._tidy(is_idle=True)
+        if self._queue.failure is None:
+            self._tidy(is_idle=True)
 
     def _guarded(self, write: Callable[[], None]) -> None:
         try:

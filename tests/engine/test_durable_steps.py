@@ -9,6 +9,7 @@ import pytest
 
 from flowforge.error_handler import ErrorHandler
 from flowforge.flow import Flow
+from flowforge.job_errors import JobFinishedError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.routine_errors import AbandonedStepError
@@ -249,6 +250,55 @@ def test_what_another_job_cannot_do_any_more_is_logged_and_breaks_nobody(
     assert (job.status, numbers(job)) == ("running", [0, 1, 2, 3, 4])
     assert "could not be done when it took effect" in caplog.text
     assert "broke" not in caplog.text
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_not_the_step_waits_for_what_becomes_of_the_job_that_it_starts(
+    machine: Machine, chain: Chain, child: Flow, *, fails: bool
+) -> None:
+    def start(self: Routine) -> None:
+        machine.runtime.exec(child, job_id="started", entry_params={"n": 1}, keep_alive=True)
+        if fails:
+            raise ValueError
+
+    flow = chain(start)
+    job = machine.boot(flow, child).exec(flow, job_id="job")
+    run_to_the_commit(machine, job)
+    started = found(machine.runtime, "started")
+
+    if fails:
+        with pytest.raises(JobFinishedError, match="cannot take a post"):
+            machine.runtime.post(started, "a", "input", {"n": 2})
+        return
+    machine.runtime.post(started, "a", "input", {"n": 2})
+    started.close()
+    machine.run()
+    machine.boot(flow, child)
+    machine.run()
+
+    assert numbers(found(machine.runtime, "started")) == [1, 2]
+    assert found(machine.runtime, "started").status == "completed"
+
+
+def test_a_step_that_did_not_start_a_job_cannot_feed_it_before_it_is_begun(
+    machine: Machine, graph: Callable[..., Flow], child: Flow
+) -> None:
+    def start(self: Routine) -> None:
+        machine.runtime.exec(child, job_id="started")
+
+    def feed(self: Routine) -> None:
+        machine.runtime.post("started", "a", "input", {"n": 2})
+
+    flow = graph({"a": start, "b": feed})
+    flow.routines["b"].set_as_optional("skip")
+    job = machine.boot(flow, child).exec(flow, "a", job_id="job", keep_alive=True)
+    run_to_the_commit(machine, job)
+    machine.runtime.post(job, "b", "input", {})
+    machine.store.flush()
+    while not job.dead_letters:
+        assert machine.dispatcher.step(len(machine.dispatcher.choices()) - 1)
+
+    assert "The step that starts it has not committed" in job.dead_letters[0].reason
 
 
 def test_a_job_that_a_step_starts_during_a_shutdown_begins_at_the_next_start(

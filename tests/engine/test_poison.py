@@ -6,6 +6,7 @@ import pytest
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge._engine.recovery import recover
+from flowforge.activation_policies import all_slots_ready_policy
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.records import MessageGivenUp, MessageSuspected
@@ -139,3 +140,29 @@ def test_a_message_alone_at_its_first_death_is_not_set_aside(machine: Machine, h
     machine.run(machine.boot()[1], 99, handled)
 
     assert not any(isinstance(record, MessageGivenUp) for record in machine.store.records("job"))
+
+
+def test_what_merely_waits_is_not_suspected_however_often_the_process_is_killed() -> None:
+    flow = Flow("flow")
+    join = Routine()
+    join.define_slot("left")
+    join.define_slot("right")
+    join.define_event("out")
+    join.set_activation_policy(all_slots_ready_policy())
+    join.set_logic(
+        lambda slots, *_: join.emit("out", n=[payload["n"] for found in slots.values() for payload in found])
+    )
+    flow.add_routine(join, "join")
+    machine = Machine(flow)
+    runtime, dispatcher = machine.boot()
+    job = runtime.exec(flow, job_id="job", keep_alive=True)
+    runtime.post(job, "join", "left", {"n": 1})
+    for _ in range(6):
+        assert machine.run(dispatcher, 13, [])
+        runtime, dispatcher = machine.boot()
+    found = runtime.get_job("job")
+    assert found is not None
+    runtime.post(found, "join", "right", {"n": 2})
+    assert machine.run(dispatcher, 13, [])
+
+    assert (found.dead_letters, found.outputs) == ([], {"join.out": [{"n": [1, 2]}]})
