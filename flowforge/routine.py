@@ -53,9 +53,9 @@ class _RoutineType(ABCMeta):
 class Routine(metaclass=_RoutineType):
     """A node of a flow: it receives data on slots and sends it on events.
 
-    The object that is added to a flow is a template. Each job gets an instance of its own, built by the same
-    class with the same arguments, then given what was set on the template afterwards. What counts lives in
-    `self.state`; inside a step, attributes cannot be assigned, except those named in `transient`.
+    The object that is added to a flow is a template. Each job gets an instance of its own, when it first needs one,
+    built by the same class with the same arguments, then given what was set on the template before the job began.
+    What counts lives in `self.state`; inside a step, attributes cannot be assigned, except those named in `transient`.
     """
 
     transient: ClassVar[Iterable[str]] = frozenset()

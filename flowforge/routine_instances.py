@@ -1,11 +1,13 @@
-"""From a template to the instance that one job, or one replica, works with."""
+"""From a template to the instances that a job, with each of its replicas, works with."""
 
 import copy
+from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 from flowforge.routine import Routine
 
-__all__ = ["instantiate", "is_surely_equal"]
+__all__ = ["Blueprint", "is_surely_equal"]
 
 _OWN = frozenset(
     {
@@ -22,21 +24,65 @@ _OWN = frozenset(
 )
 
 
-def instantiate(template: Routine) -> Routine:
-    """Build an instance by the template's class and arguments, then give it what was set on the template since.
+class Blueprint:
+    """A template as it was at one moment: what it is set to later counts for later jobs only."""
 
-    Runs the user's constructor on the calling thread; what that raises passes through. Objects are shared by
-    reference; handlers and logic bound to the template are bound to the instance.
-    """
-    cls = type(template)
-    args, kwargs = template.constructor
-    instance: Routine = cls.__new__(cls, *args, **kwargs)
-    instance.__dict__["_shapes"] = template.__dict__["_shapes"]
-    instance.__init__(*args, **kwargs)  # type: ignore[misc]  # the metaclass call would build the shapes anew
-    _copy_later_settings(template, instance)
-    instance._note_construction(args, kwargs)
-    instance.__dict__["_is_instance"] = True
-    return instance
+    __slots__ = ("_config", "_events", "_settings", "_slots", "initial_state", "owners", "routine_id", "template")
+
+    def __init__(self, template: Routine, routine_id: str) -> None:
+        self.template = template
+        self.routine_id = routine_id
+        numbers = range(template.concurrency) if template.concurrency == 1 else range(-1, template.concurrency)
+        self.owners = tuple((routine_id, replica) for replica in numbers)
+        """The routine with each of its replicas, -1 being the front of several."""
+        self.initial_state = copy.deepcopy(template._initial_state)
+        self._settings = {name: value for name, value in template.__dict__.items() if name not in _OWN}
+        self._slots, self._events, self._config = dict(template.slots), dict(template.events), dict(template._config)
+
+    def is_current(self) -> bool:
+        """Whether the template still is what it was."""
+        template = self.template
+        return (
+            len(template.__dict__) == len(self._settings) + len(_OWN)
+            and _are_in(self._settings, template.__dict__)
+            and self._slots == template.slots
+            and self._events == template.events
+            and len(self._config) == len(template._config)
+            and _are_in(self._config, template._config)
+            and is_surely_equal(self.initial_state, template._initial_state)
+        )
+
+    def build(self) -> Routine:
+        """Build an instance by the template's class and arguments, then give it what was set on the template since.
+
+        Runs the user's constructor on the calling thread; what that raises passes through. Objects are shared by
+        reference; handlers and logic bound to the template are bound to the instance.
+        """
+        template = self.template
+        cls = type(template)
+        args, kwargs = template.constructor
+        instance: Routine = cls.__new__(cls, *args, **kwargs)
+        instance.__dict__["_shapes"] = template.__dict__["_shapes"]
+        instance.__init__(*args, **kwargs)  # type: ignore[misc]  # the metaclass call would build the shapes anew
+        self._copy_later_settings(instance)
+        instance._note_construction(args, kwargs)
+        instance.__dict__["_is_instance"] = True
+        return instance
+
+    def _copy_later_settings(self, instance: Routine) -> None:
+        template = self.template
+        then = template._constructed
+        for name, value in self._settings.items():
+            if then.get(name, instance) is not value:
+                instance.__dict__[name] = _rebound(value, template, instance)
+        for name, slot in self._slots.items():
+            if then["slots"].get(name) is not slot:
+                instance.slots[name] = slot.with_handler(_rebound(slot.handler, template, instance))
+        for name, event in self._events.items():
+            instance.events.setdefault(name, event)
+        instance._config.update(self._config)
+        if not is_surely_equal(self.initial_state, then["_initial_state"]):
+            instance.__dict__["_initial_state"] = copy.deepcopy(self.initial_state)
 
 
 def is_surely_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -47,19 +93,9 @@ def is_surely_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return False
 
 
-def _copy_later_settings(template: Routine, instance: Routine) -> None:
-    then = template._constructed
-    for name, value in template.__dict__.items():
-        if name not in _OWN and then.get(name, instance) is not value:
-            instance.__dict__[name] = _rebound(value, template, instance)
-    for name, slot in template.slots.items():
-        if then["slots"].get(name) is not slot:
-            instance.slots[name] = slot.with_handler(_rebound(slot.handler, template, instance))
-    for name, event in template.events.items():
-        instance.events.setdefault(name, event)
-    instance._config.update(template._config)
-    if not is_surely_equal(template._initial_state, then["_initial_state"]):
-        instance.__dict__["_initial_state"] = copy.deepcopy(template._initial_state)
+def _are_in(expected: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether the same objects are found under the same names."""
+    return all(map(is_, expected.values(), map(found.get, expected)))
 
 
 def _rebound(value: Any, template: Routine, instance: Routine) -> Any:

@@ -23,18 +23,25 @@ def note_put(job: Job, worker: RoutineActor, lane_index: int) -> None:
     if not lane.is_over and len(lane.items) >= lane.high:
         lane.is_over = True
         for index in worker.plan.upstream[lane_index]:
-            job.workers[index].block()
+            # One that is not there yet is held back when it comes.
+            if (feeder := job.workers[index]) is not None:
+                feeder.block()
 
 
 def note_popped(job: Job, worker: RoutineActor, lane_index: int) -> None:
     """Messages left a lane: let those go on that it held back."""
     lane = worker.mailbox.lanes[lane_index]
     if lane.is_over and len(lane.items) <= lane.low:
-        lane.is_over = False
-        for index in worker.plan.upstream[lane_index]:
-            job.workers[index].unblock()
+        _unblock_feeders(job, worker, lane_index)
     if job.space_waiters:
         _wake_space_waiters(job, worker, lane_index)
+
+
+def _unblock_feeders(job: Job, worker: RoutineActor, lane_index: int) -> None:
+    worker.mailbox.lanes[lane_index].is_over = False
+    for index in worker.plan.upstream[lane_index]:
+        if (feeder := job.workers[index]) is not None:
+            feeder.unblock()
 
 
 def _wake_space_waiters(job: Job, worker: RoutineActor, lane_index: int) -> None:
@@ -47,7 +54,7 @@ def _wake_space_waiters(job: Job, worker: RoutineActor, lane_index: int) -> None
 
 def raise_a_bound(job: Job) -> bool:
     """Parks' rule: if all that could go on is held back, the smallest full bound is doubled, until somebody goes on."""
-    held = [worker for worker in job.workers if worker.blocks and worker.has_work]
+    held = [worker for worker in job.actors() if worker.blocks and worker.has_work]
     upstream = {worker.plan.index for worker in held}
     # Who feeds several full slots goes on only when each of them has room.
     while held and all(worker.blocks for worker in held) and (smallest := _smallest_full(job, upstream)):
@@ -59,7 +66,7 @@ def _smallest_full(job: Job, held: set[int]) -> tuple[RoutineActor, int] | None:
     """The worker and the lane of the smallest full bound that holds back one of `held`."""
     full = [
         (lane.high, f"{worker.plan.id}.{lane.name}", worker, index)
-        for worker in job.workers
+        for worker in job.actors()
         for index, (lane, upstream) in enumerate(zip(worker.mailbox.lanes, worker.plan.upstream, strict=True))
         if lane.is_over and worker.is_starved and not held.isdisjoint(upstream)
     ]
@@ -69,10 +76,8 @@ def _smallest_full(job: Job, held: set[int]) -> tuple[RoutineActor, int] | None:
 def _raise(job: Job, worker: RoutineActor, index: int) -> None:
     lane = worker.mailbox.lanes[index]
     lane.set_bound(lane.high * 2)
-    lane.is_over = False
     job.raised_bounds += 1
     text = "Job %r could not go on with the bound of the slot %r; it is now %d messages."
     slot = f"{worker.plan.id}.{lane.name}"
     logger.warning(text, job.id, slot, lane.high, extra=about(job.id, worker.plan.id))
-    for feeder in worker.plan.upstream[index]:
-        job.workers[feeder].unblock()
+    _unblock_feeders(job, worker, index)

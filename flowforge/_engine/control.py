@@ -166,10 +166,11 @@ def try_post(
             raise JobFinishedError(job.id, job.view.status, "take a post", remedy)
         if key is not None and key in data.keys:
             return None
-        waiting = job.workers[plan.index].mailbox.lanes[lane]
-        if is_bounded and len(waiting.items) >= plan.slots[lane].max_queue_length:
+        worker = job.workers[plan.index]
+        waiting = () if worker is None else worker.mailbox.lanes[lane].items
+        if worker is not None and is_bounded and len(waiting) >= plan.slots[lane].max_queue_length:
             event = threading.Event()
-            job.space_waiters.append((job.workers[plan.index], lane, event))
+            job.space_waiters.append((worker, lane, event))
             return event
         job.take_key(key)
         message = new_message(data, payload, job.clock.now(), key)

@@ -35,8 +35,6 @@ class Crew(RoutineActor):
 
     def __init__(self, job: Job, plan: RoutinePlan) -> None:
         super().__init__(job, plan, -1)
-        self.has_start = self.has_stop = False
-        self.is_started = True
         self.is_ordered = plan.template.is_ordered
         self.replicas = [Replica(job, plan, number, self) for number in range(plan.template.concurrency)]
         self.idle = deque(self.replicas)
@@ -44,6 +42,14 @@ class Crew(RoutineActor):
         """The replicas that have work, in the order in which they got it."""
         self.retries_to_come: dict[int, Retry] = {}
         """When what will be handed out is to be tried again, by the id of its first message."""
+
+    @property
+    def has_start(self) -> bool:
+        return False
+
+    @property
+    def has_stop(self) -> bool:
+        return False
 
     def available_work(self) -> Work | None:
         """Hand out as much as there are idle replicas for; the front has no steps of its own."""
@@ -60,8 +66,9 @@ class Crew(RoutineActor):
 
     def _hand_out(self, work: Work) -> None:
         replica = self.idle.popleft()
-        work.call = replica.call_of(work.lane) if work.take is None else replica.call_logic
         replica.work = work
+        if replica.has_instance:
+            replica.adopt_work()
         self.handed_out[replica] = None
         if (retry := self.retries_to_come.pop(work.messages[0].id, None)) is not None:
             wait_for_retry(self.job, replica, work.messages[0].id, retry)

@@ -19,13 +19,16 @@ __all__ = ["run_hook", "tidy_up"]
 def run_hook(worker: Worker, order: object) -> bool:
     """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
     is_stop = isinstance(order, StopDown)
-    if isinstance(order, Restart | Renew):
+    if isinstance(order, Restart | Renew) or not (is_stop or worker.has_instance):
         worker.renew()
     if not (worker.has_stop and worker.is_started if is_stop else worker.has_start):
         _hook_done(worker, None, is_stop=is_stop)
         return False
     worker.is_starting = not is_stop
     try:
+        if not worker.has_instance:
+            # Nothing came for it, and yet it is told of the end.
+            worker.renew()
         context = worker.job.context.copy()
         result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
         if isinstance(result, Coroutine):
@@ -69,7 +72,7 @@ def tidy_up(worker: Worker) -> bool:
     if worker.after_commit is not None:
         worker.after_commit.run()
     while worker.stale_streams:
-        stream, context = worker.stale_streams.pop()
+        *worker.stale_streams, (stream, context) = worker.stale_streams
         if isinstance(stream, AsyncGenerator):
             worker.job.dispatcher.run_async(stream.aclose(), _when_closed(worker), context)
             return True

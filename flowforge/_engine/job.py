@@ -7,6 +7,7 @@ Guarantees:
 - A step that was called in an earlier control epoch commits nothing.
 - The job is completed in the commit that leaves nothing in flight; completion is decided once per epoch.
 - When nothing runs and nothing can, `at_rest` decides what follows; waiting never polls.
+- A routine that gets no message and has no hooks has no actor.
 - Lock order: a job's lock, then its view's, then the dispatcher's.
 """
 
@@ -22,13 +23,13 @@ from flowforge._engine.barrier import Barrier, put_when_safe
 from flowforge._engine.bounds import note_put
 from flowforge._engine.control import write_shared
 from flowforge._engine.crew import Crew
+from flowforge._engine.engage import engage
 from flowforge._engine.job_data import RESTART_SECONDS, RESTARTS
 from flowforge._engine.later import set_timers
-from flowforge._engine.orders import StartUp
 from flowforge._engine.poison import release_pending
 from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
-from flowforge._engine.routine_actor import RoutineActor
 from flowforge._engine.supervisor import JobSupervisor
+from flowforge._engine.tracked_convert import Codec
 from flowforge.job_errors import NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
@@ -40,7 +41,6 @@ from flowforge.records import (
     SharedChange,
     StepCommitted,
 )
-from flowforge.routine_instances import instantiate
 
 if TYPE_CHECKING:
     import contextvars
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from flowforge._engine.host import JobHost
     from flowforge._engine.job_data import JobData
     from flowforge._engine.plan import FlowPlan, RoutinePlan
+    from flowforge._engine.routine_actor import RoutineActor
     from flowforge._engine.step import Step
     from flowforge._engine.view import JobView
     from flowforge._engine.worker import Worker
@@ -78,11 +79,12 @@ class Job:
         self.host = host
         self.dispatcher = host.dispatcher
         self.clock = host.dispatcher.clock
-        self.codec = host.codec
+        self.codec = codec = host.codec
+        self.state_codec = Codec(codec.check, codec.encode, codec.decode)
         self.registry = host.registry
         self.log = host.log
         self.records_per_look = host.records_per_look
-        self.is_durable = self.log.is_durable
+        self.is_durable = host.log.is_durable
         self.is_isolated = plan.is_isolated or self.is_durable
         self.plan = plan
         self.data = data
@@ -95,21 +97,18 @@ class Job:
         self.lock = threading.RLock()
         self.group = Group(data.job_id)
         self.epoch = data.epoch = data.epoch + 1
-        self.in_flight = 0
-        self.busy = 0
-        self.timers = 0
+        self.in_flight = self.busy = self.timers = 0
         self.barrier = Barrier()
         self.last_number = 0
         self.unlooked = 0
         """How many records the supervisor has not applied, or found applied."""
-        self.is_over = False
+        self.is_over = self.is_stopping = self.is_gate_closed = False
         self.is_pausing = self.goes_on = False
         self.failure: tuple[ErrorInfo, str | None] | None = None
         self.pause_reason = ""
         self.stuck: dict[Step, str] = {}
         self.raised_bounds = 0
         self.to_stop: list[Worker] = []
-        self.is_stopping = False
         self.rested = threading.Event()
         self.vacated = threading.Event()
         """Set when the run has ended and none of its actors has anything left to do, stopping included."""
@@ -120,9 +119,10 @@ class Job:
         self.deadline: Timer | None = None
         self.started_at = self.clock.monotonic()
         self.supervisor = JobSupervisor(self, self._restart_budget())
-        self.workers: list[RoutineActor] = [
-            RoutineActor(self, p) if p.template.concurrency == 1 else Crew(self, p) for p in plan.routines
-        ]
+        self.workers: list[RoutineActor | None] = [None] * len(plan.routines)
+        """The actor of each routine that has needed one so far."""
+        self.blueprints = plan.blueprints()
+        view.begin_states(self.blueprints)
 
     def _restart_budget(self) -> RestartBudget:
         """What is left of it after the restarts of earlier runs."""
@@ -133,22 +133,30 @@ class Job:
         return budget
 
     def everyone(self) -> Iterator[Worker]:
-        """All workers, replicas before their front."""
-        for worker in self.workers:
+        """All workers that there are, replicas before their front."""
+        for worker in self.actors():
             if isinstance(worker, Crew):
                 yield from worker.replicas
             yield worker
 
-    def new_instance(self, plan: RoutinePlan, replica: int) -> Routine:
-        """A fresh instance of a routine; its initial state counts if the job has none of it yet."""
-        instance = instantiate(plan.template)
+    def actors(self) -> Iterator[RoutineActor]:
+        """The actors of the routines that have one."""
+        return filter(None, self.workers)
+
+    def actor_of(self, plan: RoutinePlan) -> RoutineActor:
+        """The actor of a routine, which is made if there is none yet."""
+        return self.workers[plan.index] or engage(self, plan)
+
+    def new_instance(self, plan: RoutinePlan) -> Routine:
+        """A fresh instance of a routine as it was when the job began; called without the lock."""
+        instance: Routine = self.context.copy().run(self.blueprints[plan.index].build)
         instance.__dict__["_routine_id"] = plan.id
-        self.view.set_initial(plan.id, replica, {} if replica < 0 else instance.__dict__["_initial_state"])
         return instance
 
     def worker(self, routine: int, replica: int) -> Worker:
         """The worker that a report came from."""
         worker = self.workers[routine]
+        assert worker is not None, "who reports is there"
         return worker.replicas[replica] if isinstance(worker, Crew) and replica >= 0 else worker
 
     # Beginning
@@ -176,16 +184,15 @@ class Job:
             status = JobStatus.RUNNING.value
             self.append(JobMoved(**self.next_position(), status=status, initial=initial, fingerprint=changed))
             data.lacks_cursor.clear()
-        for worker in self.everyone():
-            self.registry.register(worker.actor_ref)
-            if not worker.is_started:
-                worker.order(StartUp())
+        for plan in self.plan.routines:
+            if plan.has_start or plan.has_stop:
+                engage(self, plan)
         release_pending(self)
         self.deliver(deliveries or (), self.last_number)
         set_timers(self, tuple(self.data.timers.values()))
         retries, self.data.retries = self.data.retries, {}
         for message, retry in retries.items():
-            self.workers[self.plan.by_id[retry.routine].index].await_retry(message, retry)
+            self.actor_of(self.plan.by_id[retry.routine]).await_retry(message, retry)
         if self.timeout is not None:
             self.deadline = self.dispatcher.call_later(max(0.0, self.timeout - self.data.elapsed), self._time_out)
         self.note_idle()
@@ -301,7 +308,7 @@ class Job:
         """Put a message into its slot now."""
         plan = self.plan.by_id[delivery.to.routine]
         lane_index = plan.lanes[delivery.to.slot]
-        worker = self.workers[plan.index]
+        worker = self.workers[plan.index] or engage(self, plan)
         mailbox = worker.mailbox
         if mailbox.put(lane_index, delivery.message):
             self.wake(worker)
@@ -319,6 +326,7 @@ class Job:
 
     def close_gate(self) -> None:
         """Let no further step start."""
+        self.is_gate_closed = True
         for worker in self.everyone():
             worker.mailbox.hold()
 

@@ -7,6 +7,7 @@ from flowforge.graph_order import components
 from flowforge.job_errors import EntryError, UnknownTargetError
 from flowforge.records import Destination
 from flowforge.routine import Routine
+from flowforge.routine_instances import Blueprint
 
 __all__ = ["FlowPlan", "RoutinePlan", "Target", "plan_of"]
 
@@ -82,6 +83,7 @@ class FlowPlan:
     """All routines of a flow, in topological order of the condensation of its graph."""
 
     __slots__ = (
+        "_blueprints",
         "by_id",
         "error_handler",
         "fingerprint",
@@ -109,6 +111,7 @@ class FlowPlan:
         self.is_isolated = flow.isolate
         self.routines = tuple(RoutinePlan(i, name, routine) for i, (name, routine) in enumerate(flow.routines.items()))
         self.by_id = {plan.id: plan for plan in self.routines}
+        self._blueprints: tuple[Blueprint, ...] = ()
         self._connect(flow.connections)
         edges = [(c.source_routine_id, c.target_routine_id) for c in flow.connections]
         cycles = components(list(flow.routines), edges)
@@ -133,6 +136,16 @@ class FlowPlan:
                 "Give an entry_routine_id, for every routine is connected to in the flow", self.flow_id, self.by_id
             )
         return found
+
+    def blueprints(self) -> tuple[Blueprint, ...]:
+        """What a job that begins now builds the instances of each routine from."""
+        known = self._blueprints
+        if not known:
+            known = self._blueprints = tuple(Blueprint(plan.template, plan.id) for plan in self.routines)
+        elif not all(blueprint.is_current() for blueprint in known):
+            known = tuple(old if old.is_current() else Blueprint(old.template, old.routine_id) for old in known)
+            self._blueprints = known
+        return known
 
     def _connect(self, connections: list[Connection]) -> None:
         for c in connections:

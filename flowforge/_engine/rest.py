@@ -39,7 +39,7 @@ def decide_at_rest(job: Job) -> None:
 def _drain_one(job: Job) -> None:
     for plan in job.plan.order:
         worker = job.workers[plan.index]
-        if worker.has_data:
+        if worker is not None and worker.has_data:
             worker.order(Drain(job.epoch))
             return
 
@@ -72,7 +72,7 @@ def finish(
     data = job.data
     data.goes_on = job.goes_on and status is JobStatus.PAUSED
     data.elapsed += job.clock.monotonic() - job.started_at
-    for worker in job.workers:
+    for worker in job.actors():
         worker.store_pending(data)
     for delivery in (*job.barrier.held_back, *(delivery for _, delivery in job.barrier.unsafe)):
         data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)

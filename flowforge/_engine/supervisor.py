@@ -100,7 +100,7 @@ class JobSupervisor(MailboxActor):
     def handler_of(self, routine: int) -> ErrorHandler:
         """Who answers a routine's errors: its own handler, else the flow's, else STOP."""
         job = self.job
-        return job.workers[routine].instance.error_handler or job.plan.error_handler or _STOP
+        return job.worker(routine, -1).instance.error_handler or job.plan.error_handler or _STOP
 
     def decide(self, routine: int, error: BaseException, failures: int, draw: float = 0.0) -> Decision:
         """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""

@@ -33,7 +33,7 @@ def abandon(worker: Worker, step: Step) -> None:
     """Refuse what a step that still runs will do, and have another turn without it; with the job's lock held."""
     step.is_abandoned = True
     worker.refuse(step)
-    worker.stale_streams.clear()
+    worker.stale_streams = ()
     worker.step = None
     if worker.task is not None:
         worker.task.cancel()

@@ -11,7 +11,7 @@ What this module guarantees:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from flowforge._engine.journal import Journal
 from flowforge._engine.tracked_commit import CommitPlan, flat_ops
@@ -42,9 +42,19 @@ class TrackedState:
         encode: Callable[[Any], bytes],
         decode: Callable[[bytes], Any],
     ) -> None:
+        self._begin(initial, Codec(accept, encode, decode))
+
+    @classmethod
+    def kept_by(cls, codec: Codec, initial: Mapping[str, object]) -> Self:
+        """A state that begins as `initial`, with a codec that may be that of other states too."""
+        state = cls.__new__(cls)
+        state._begin(initial, codec)  # noqa: SLF001 - an instance of its own class
+        return state
+
+    def _begin(self, initial: Mapping[str, object], codec: Codec) -> None:
         self.journal = Journal()
         """What the open step has changed."""
-        self._codec = Codec(accept, encode, decode)
+        self._codec = codec
         converter = Converter(self.journal, self._codec)
         self.root: TrackedDict = converter.root(dict(initial))
         self._watches: Watches = watches_by_slot(converter.watches)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flowforge._engine.logs import about, logger
@@ -34,6 +34,7 @@ from flowforge.records import (
     StepFailed,
     TimerFired,
 )
+from flowforge.routine_instances import Blueprint
 
 __all__ = ["JobView", "RoutineStatus"]
 
@@ -95,12 +96,7 @@ class JobView:
         """Whether somebody wants each record as soon as it is committed."""
 
     def tree(self, routine: str, replica: int) -> dict[str, Any]:
-        """A copy of the committed state of one routine, `{"state": ..., "merged": ...}`."""
-        with self.lock:
-            self.catch_up()
-            return copy.deepcopy(self._tree(routine, replica))
-
-    def _tree(self, routine: str, replica: int) -> dict[str, Any]:
+        """The `{"state": ..., "merged": ...}` of one routine, as far as records are applied; with the lock held."""
         tree = self.trees.get((routine, replica))
         if tree is None:
             tree = self.trees[routine, replica] = _new_tree({})
@@ -113,6 +109,15 @@ class JobView:
                 self.trees[routine, replica] = _new_tree(state)
                 if state:
                     self.unrecorded.append(InitialState(routine, replica, copy.deepcopy(state)))
+
+    def begin_states(self, blueprints: Iterable[Blueprint]) -> None:
+        """Give each routine and replica of a job its initial state, unless it has one."""
+        with self.lock:
+            self.catch_up()
+            for blueprint in blueprints:
+                for owner in blueprint.owners:
+                    if owner not in self.trees:
+                        self.set_initial(*owner, blueprint.initial_state if owner[1] >= 0 else {})
 
     def take_unrecorded(self) -> tuple[InitialState, ...]:
         """The initial states that the next record has to tell of."""
@@ -127,7 +132,7 @@ class JobView:
                 owner, other = (0, -1) if routine.concurrency == 1 else (-1, 0)
                 gathered = self.trees.get((routine.id, other), {}).get("merged")
                 if gathered:
-                    self._tree(routine.id, owner)["merged"].update(gathered)
+                    self.tree(routine.id, owner)["merged"].update(gathered)
                     self.trees[routine.id, other]["merged"] = {}
 
     def state_of(self, routine: str) -> dict[str, Any] | None:
@@ -212,7 +217,7 @@ class JobView:
             routine.dead_letters += 1
             routine.status = {"skip": "skipped", "continue": "error_continued"}.get(record.strategy, routine.status)
         elif isinstance(record, MessageMerged):
-            apply(self._tree(record.routine, -1), record.state)
+            apply(self.tree(record.routine, -1), record.state)
         elif isinstance(record, TimerFired):
             for output in record.outputs:
                 self._keep_output(record, output)
@@ -228,7 +233,7 @@ class JobView:
         routine.last_call = record.at - record.duration
         routine.status = "completed" if record.is_final else "running"
         if record.state:
-            apply(self._tree(record.routine, record.replica), record.state)
+            apply(self.tree(record.routine, record.replica), record.state)
         for output in record.outputs:
             self._keep_output(record, output)
 
@@ -316,7 +321,7 @@ class JobView:
 
 
 def _new_tree(state: dict[str, Any]) -> dict[str, Any]:
-    return {"state": copy.deepcopy(state), "merged": {}}
+    return {"state": copy.deepcopy(state) if state else {}, "merged": {}}
 
 
 def _added_states(states: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,24 +6,24 @@ Guarantees:
 - Everything but the handler itself runs with the job's lock held, which is the mailbox's lock too.
 - A step that raises is rolled back before anything else can see its state; its message stays first.
 - After an error it hands out no data until the supervisor has answered.
+- Its instance is made in its first turn that has something to do, without the lock.
 - Whatever a handler raises fails its step alone; what breaks outside of handlers is reported to the supervisor.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import AsyncTask, Timer, TurnLimits
-from actors.mailbox import Mailbox
 from actors.mailbox_status import MailboxStatus
 from flowforge._engine.after_commit import AfterCommit
 from flowforge._engine.barrier import is_stalled
 from flowforge._engine.failures import act_on, fail_step
 from flowforge._engine.handler_call import call_handler
-from flowforge._engine.held_actor import HeldActor
 from flowforge._engine.hooks import run_hook, tidy_up
+from flowforge._engine.instance_actor import InstanceActor
 from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import (
     ActOn,
@@ -37,24 +37,21 @@ from flowforge._engine.orders import (
 )
 from flowforge._engine.step import Step
 from flowforge._engine.timeouts import time_out
-from flowforge._engine.tracked import TrackedState
-from flowforge._engine.work import Work, ignore
-from flowforge.binding import compile_call
+from flowforge._engine.work import Work
 from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
-    from flowforge._engine.job import Job
     from flowforge._engine.job_data import Retry
-    from flowforge._engine.plan import RoutinePlan
-    from flowforge.routine import Routine
 
 __all__ = ["Worker"]
 
 # What a turn does next when a commit left something to do without the lock, before another step may begin.
 _TIDY_UP = object()
+# What it does before its first step.
+_SETTLE_IN = object()
 
 
-class Worker(HeldActor):
+class Worker(InstanceActor):
     """The turn, the step and the answer to errors; where work comes from is the matter of two subclasses."""
 
     # On the class, for most workers never set most of them, and there may be many thousands.
@@ -62,6 +59,7 @@ class Worker(HeldActor):
     stream: Generator[Any, Any, Any] | AsyncGenerator[Any, Any] | None = None
     stream_context: contextvars.Context | None = None
     lacks_cursor = False
+    stale_streams: Sequence[tuple[Any, Any]] = ()
     is_starting = False
     is_stopped = False
     has_begun = False
@@ -72,24 +70,6 @@ class Worker(HeldActor):
     task: AsyncTask | None = None
     after_commit: AfterCommit | None = None
     timer: Timer | None = None
-
-    def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
-        super().__init__(job, plan, replica, mailbox)
-        self.has_start = plan.has_start
-        self.has_stop = plan.has_stop
-        self.is_started = not plan.has_start
-        self.stale_streams: list[Any] = []
-        self.adopt(job.new_instance(plan, replica))
-
-    def adopt(self, instance: Routine) -> None:
-        """Work with `instance` from now on, its state being what is committed."""
-        codec = self.job.codec
-        tree = self.job.view.tree(self.plan.id, self.replica)
-        self.instance = instance
-        self.calls: list[Callable[[Any], Any] | None] = [None] * len(self.plan.slots)
-        self.tracked = TrackedState(tree, accept=codec.check, encode=codec.encode, decode=codec.decode)
-        self.user_state = self.tracked.root["state"]
-        self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
 
     # Where work comes from
 
@@ -116,27 +96,6 @@ class Worker(HeldActor):
     def drain(self) -> None:
         """Release or give up what waits for company; with the job's lock held."""
 
-    def call_of(self, lane: int) -> Callable[[Any], Any]:
-        """What calls a slot's handler with a payload; compiled once."""
-        return self.calls[lane] or self._compile(lane)
-
-    def _compile(self, lane: int) -> Callable[[Any], Any]:
-        slot = self.instance.slots[self.plan.slots[lane].name]
-        if slot.handler is None:
-            call: Callable[[Any], Any] = ignore
-        else:
-            assert slot.shape is not None
-            call = compile_call(slot.handler, slot.shape, f"{self.plan.id}.{slot.name}")
-        self.calls[lane] = call
-        return call
-
-    def call_logic(self, argument: Any) -> Any:
-        """Call the logic with `(slot_data, policy_message)`."""
-        logic = self.instance.logic
-        assert logic is not None
-        slot_data, policy_message = argument
-        return logic(slot_data, policy_message, self.job.job_state)
-
     def slots_of(self, work: Work) -> tuple[str, ...]:
         """The slot of each of the work's messages."""
         return tuple(self.plan.slots[lane].name for lane, count in work.taken() for _ in range(count))
@@ -144,8 +103,9 @@ class Worker(HeldActor):
     def dispose(self) -> None:
         """Break the cycles that it is part of, so that it is freed at once and not by the garbage collector."""
         self.actor_inbox.owner = None
-        self.instance.__dict__.update(slots={}, logic=None, _constructed={})
-        self.calls = []
+        if self.has_instance:
+            self.instance.__dict__.update(slots={}, logic=None, _constructed={})
+            self.calls = []
         self.work = self.step = None
 
     # The turn
@@ -171,11 +131,14 @@ class Worker(HeldActor):
         deadline = monotonic() + limits.max_seconds
         while item is not None:
             is_step = isinstance(item, Step)
-            if item is _TIDY_UP:
-                is_pending = tidy_up(self)
-            else:
-                is_pending = call_handler(self, item) if is_step else run_hook(self, item)
             left -= 1
+            if is_step:
+                is_pending = call_handler(self, item)
+            elif item is _SETTLE_IN:
+                is_pending = self.settle_in()
+                left += 1
+            else:
+                is_pending = tidy_up(self) if item is _TIDY_UP else run_hook(self, item)
             with job.lock:
                 if is_step and item.is_abandoned:
                     job.stuck.pop(item, None)
@@ -249,11 +212,13 @@ class Worker(HeldActor):
                 return order
         return None
 
-    def _next_step(self) -> Step | None:
+    def _next_step(self) -> object:
         if self.mailbox.holds or self.is_stopped or self.job.is_over:
             return None
         if self.job.log.is_full and is_stalled(self.job, self):
             return None
+        if not self.has_instance:
+            return _SETTLE_IN
         work = self.available_work()
         if work is None:
             return None
@@ -342,18 +307,10 @@ class Worker(HeldActor):
             return
         self.has_begun = False
         if step.is_final:
-            self.stream = self.stream_context = self.work = None
-            self.lacks_cursor = False
-
-    def renew(self) -> None:
-        """Take a fresh instance with the committed state; on the turn's thread, without the lock."""
-        instance = self.job.new_instance(self.plan, self.replica)
-        with self.job.lock:
-            self.adopt(instance)
-            self.is_started = not self.has_start
-            work = self.work
-            if work is not None:
-                work.call = self.call_of(work.lane) if work.take is None else self.call_logic
+            self.work = None
+            if self.stream is not None:
+                self.stream = self.stream_context = None
+                self.lacks_cursor = False
 
     # Orders
 
@@ -382,13 +339,8 @@ class Worker(HeldActor):
         has_opened = self.has_stop and (self.is_started or self.is_starting)
         return has_opened or self.stream is not None or bool(self.after_commit or self.stale_streams)
 
-    def note_state_changed(self) -> None:
-        """Look whether the state holds containers, which must be copied when they are emitted."""
-        if not self.has_containers:
-            self.has_containers = any(isinstance(value, dict | list | set) for value in self.user_state.values())
-
     def drop_stream(self) -> None:
         """Give up a generator; it is closed as soon as the lock is not held."""
         if self.stream is not None:
-            self.stale_streams.append((self.stream, self.stream_context))
+            self.stale_streams = (*self.stale_streams, (self.stream, self.stream_context))
             self.stream = self.stream_context = None

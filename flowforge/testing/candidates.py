@@ -71,7 +71,7 @@ def _of_worker(index: int, worker: Worker) -> Iterator[Candidate]:
         yield Candidate(index, -1, (name, *(f"{name}.{slot}" for slot in dict.fromkeys(worker.slots_of(worker.work)))))
     elif mailbox.control or mailbox.holds:
         yield Candidate(index, -1, (name,))
-    elif worker.instance.logic is not None:
+    elif worker.plan.template.logic is not None:
         yield Candidate(index, -1, (name, *(f"{name}.{lane.name}" for lane in mailbox.lanes if lane.items)))
     else:
         first = mailbox.peek()

@@ -110,6 +110,7 @@ def _run_slowly(worker: Worker, lane: int, turn: Callable[[], object]) -> None:
 
         return call_and_time_out
 
+    worker.settle_in()
     instance, work = worker.instance, worker.work
     logic, begun = instance.logic, None if work is None else work.call
     calls = worker.calls

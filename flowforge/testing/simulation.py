@@ -268,9 +268,9 @@ class _Simulation:
     def _look_at_state(self, watch: PayloadWatch) -> None:
         """What the next step would find changed in its state, though no step of its routine has run."""
         worker = self.process.dispatcher.first()
-        if not isinstance(worker, Worker) or not worker.tracked.has_watches or worker.unfinished is not None:
+        if not isinstance(worker, Worker) or not worker.has_instance or worker.unfinished is not None:
             return
-        if worker.tracked.is_changed_outside():
+        if worker.tracked.has_watches and worker.tracked.is_changed_outside():
             what = f"A value in the state of {worker.plan.id!r}"
             watch.breach = Breach(what, "by one of its steps", "outside of its steps")
 

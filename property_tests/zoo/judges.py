@@ -106,6 +106,6 @@ def is_awake(run: SimulatedRun) -> bool:
         or live.is_over
         or not any(
             worker.has_data and worker.mailbox.status is MailboxStatus.IDLE and not worker.mailbox.holds
-            for worker in live.workers
+            for worker in live.actors()
         )
     )

@@ -134,9 +134,9 @@ def test_a_post_to_a_job_that_a_step_starts_is_checked_at_once(machine: Machine,
 def run_to_the_commit(machine: Machine, job: JobState) -> None:
     """Take steps until a handler of the job has run whose step is not committed."""
     assert job.live is not None
-    worker = job.live.workers[0]
     machine.store.flush()
-    while worker.unfinished is None:
+    worker = job.live.workers[0]
+    while worker is None or worker.unfinished is None:
         assert machine.dispatcher.step()
 
 

@@ -282,7 +282,7 @@ def test_a_broken_actor_gets_a_fresh_instance_and_the_committed_state(
 
     job = stepped.exec(flow_of(Tripling(diary, "a "), Counting(diary, "b ")))
     assert job.live is not None
-    actor = job.live.workers[1]
+    actor = job.live.worker(1, -1)
     take = actor.next_work
 
     def take_or_break() -> Any:

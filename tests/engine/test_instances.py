@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from flowforge.activation_policies import batch_size_policy
 from flowforge.error_handler import ErrorHandler
 from flowforge.flow import Flow
@@ -89,6 +91,22 @@ def test_what_is_set_between_two_jobs_counts_for_the_second(run: Run) -> None:
     assert [job.outputs["a.out"][0]["unit"] for job in (first, second)] == [None, "km"]
 
 
+def test_what_is_set_after_a_job_has_begun_does_not_reach_it(runtime: Runtime) -> None:
+    template = Tool(3)
+    flow = flow_of(template)
+    jobs = []
+    for unit in ("m", "km"):
+        template.set_config(unit=unit)
+        template.size += 1
+        jobs.append(runtime.exec(flow, "a", {}, keep_alive=True))
+        template.set_config(unit="mile")
+    for job in jobs:
+        job.close()
+
+    outputs = [job.outputs["a.out"][0] for job in jobs if job.wait(30)]
+    assert [(output["size"], output["unit"]) for output in outputs] == [(4, "m"), (5, "km")]
+
+
 def test_slots_and_events_added_to_the_template_reach_the_instance(runtime: Runtime) -> None:
     template = Tool(3)
     template.define_event("late")
@@ -146,30 +164,44 @@ def test_subclasses_that_count_their_instances_see_one_per_job(run: Run) -> None
     assert len(built) == 3
 
 
-def test_a_constructor_that_raises_later_fails_the_exec_and_no_job_exists(runtime: Runtime) -> None:
+@pytest.mark.parametrize("times", [2, 9])
+def test_an_actor_whose_constructor_raises_is_restarted_until_the_job_fails(run: Run, times: int) -> None:
     broken: list[int] = []
 
     class Fragile(Tool):
         def __init__(self) -> None:
             super().__init__(0)
             if broken:
+                broken.pop()
+                raise ConnectionError("no client")
+
+    flow = flow_of(Fragile())
+    broken += [1] * times
+    job = run(flow)
+
+    assert job.status == ("completed" if times == 2 else "failed")
+    assert (job.error is None) == (times == 2)
+    assert job.error is None or job.error.text == "no client"
+
+
+def test_a_job_that_failed_for_a_constructor_goes_on_when_it_raises_no_more(runtime: Runtime) -> None:
+    broken: list[int] = []
+
+    class Fragile(Tool):
+        def __init__(self) -> None:
+            super().__init__(4)
+            if broken:
                 raise ConnectionError("no client")
 
     flow = flow_of(Fragile())
     broken.append(1)
-    raised = _raised(lambda: runtime.exec(flow, job_id="one"))
+    job = runtime.exec(flow)
+    assert job.wait(30)
+    broken.clear()
+    runtime.resume_job(job)
 
-    assert isinstance(raised, ConnectionError)
-    assert runtime.get_job("one") is None
-    assert runtime.wait_until_all_jobs_finished(1)
-
-
-def _raised(action: Callable[[], Any]) -> BaseException | None:
-    try:
-        action()
-    except ConnectionError as error:
-        return error
-    return None
+    assert job.wait(30)
+    assert job.outputs["a.out"][0]["size"] == 4
 
 
 def test_state_set_on_the_template_is_the_initial_state_of_later_jobs(run: Run) -> None:

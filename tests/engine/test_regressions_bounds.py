@@ -108,7 +108,7 @@ def test_posts_of_many_threads_into_one_place_all_arrive(graph: Graph) -> None:
 
 def is_ordered_to_drain(job: JobState) -> bool:
     assert job.live is not None
-    return any(isinstance(order, Drain) for worker in job.live.workers for order in worker.mailbox.control)
+    return any(isinstance(order, Drain) for worker in job.live.everyone() for order in worker.mailbox.control)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

@@ -24,17 +24,28 @@ Graph = Callable[..., Flow]
 Turn = Callable[..., None]
 
 
-class Interfering(Routine):
-    """Does `deed` once, in its constructor, when there is one."""
+class Interfered(Runtime):
+    """Does a deed, when there is one, between reserving a job's place and letting the job begin."""
 
-    def __init__(self, deeds: list[Callable[[], Any]], handler: Callable[..., Any]) -> None:
+    def __init__(self, options: RuntimeOptions | None = None) -> None:
+        super().__init__(options=options, dispatcher=SteppedDispatcher())
+        self.deeds: list[Callable[[], Any]] = []
+
+    def _build(self, *args: Any) -> Job:
+        if self.deeds:
+            self.deeds.pop()()
+        return super()._build(*args)
+
+
+class Stopping(Routine):
+    """Ends after the record of the completion."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
         super().__init__()
         self.define_slot("input", handler=MethodType(handler, self))
-        if deeds:
-            deeds.pop()()
 
     def on_stop(self) -> None:
-        """Ends after the record of the completion."""
+        """Is awaited."""
 
 
 class Flaky:
@@ -50,14 +61,14 @@ class Flaky:
         self.seen.append(n)
 
 
-def with_letters(runtime: Runtime, graph: Graph, flaky: Flaky, deeds: list[Any]) -> JobState:
+def with_letters(runtime: Runtime, graph: Graph, flaky: Flaky) -> JobState:
     """A job that completed with the numbers 1 and 2 as dead letters, of a routine that is mended now."""
 
     def send(self: Routine) -> None:
         self.emit("out", n=1)
         self.emit("out", n=2)
 
-    routine = Interfering(deeds, flaky.__call__)
+    routine = Stopping(flaky.__call__)
     routine.set_as_optional("skip")
     job = runtime.exec(graph({"s": send, "a": routine}, "s.out -> a.input"), "s", {})
     job.wait()
@@ -66,18 +77,18 @@ def with_letters(runtime: Runtime, graph: Graph, flaky: Flaky, deeds: list[Any])
     return job
 
 
-def test_a_job_is_resumed_by_one_of_those_who_try_at_once(stepped: Runtime, graph: Graph) -> None:
+def test_a_job_is_resumed_by_one_of_those_who_try_at_once(graph: Graph) -> None:
     def resume_too() -> None:
         with pytest.raises(JobFinishedError, match=r"is running, so it cannot be resumed"):
-            stepped.resume_job(job)
+            runtime.resume_job(job)
         refused.append(1)
 
     refused: list[int] = []
-    deeds: list[Callable[[], Any]] = []
-    job = stepped.exec(graph({"a": Interfering(deeds, lambda self: None)}), keep_alive=True)
+    runtime = Interfered()
+    job = runtime.exec(graph({"a": lambda self: None}), keep_alive=True)
     job.pause()
-    deeds.append(resume_too)
-    stepped.resume_job(job)
+    runtime.deeds.append(resume_too)
+    runtime.resume_job(job)
     job.close()
 
     assert job.wait(100.0)
@@ -88,7 +99,7 @@ def test_letters_requeued_by_threads_at_once_are_all_worked_on(graph: Graph) -> 
     with Runtime(4) as runtime:
         for _ in range(20):
             flaky = Flaky()
-            job = with_letters(runtime, graph, flaky, [])
+            job = with_letters(runtime, graph, flaky)
             letters = [letter.id for letter in job.dead_letters]
             threads = [threading.Thread(target=job.requeue_dead_letter, args=(letter,)) for letter in letters]
             for thread in threads:
@@ -152,10 +163,9 @@ def test_the_lock_of_a_job_is_that_of_the_run_it_has_when_it_is_taken(stepped: R
 
 
 def test_a_job_begun_beside_a_shutdown_is_refused(graph: Graph) -> None:
-    runtime = Runtime(dispatcher=SteppedDispatcher())
-    deeds: list[Callable[[], Any]] = []
-    flow = graph({"a": Interfering(deeds, lambda self: None)})
-    deeds.append(runtime.shutdown)
+    runtime = Interfered()
+    flow = graph({"a": lambda self: None})
+    runtime.deeds.append(runtime.shutdown)
 
     with pytest.raises(RuntimeClosedError, match=r"cannot start the job 'late'"):
         runtime.exec(flow, job_id="late")
@@ -165,11 +175,10 @@ def test_a_job_begun_beside_a_shutdown_is_refused(graph: Graph) -> None:
 
 @pytest.mark.parametrize("is_shut_down", [True, False])
 def test_an_exec_that_raises_leaves_no_job_behind(graph: Graph, *, is_shut_down: bool) -> None:
-    runtime = Runtime(dispatcher=SteppedDispatcher())
-    deeds: list[Callable[[], Any]] = []
-    flow = graph({"a": Interfering(deeds, lambda self, n, m: None)})
+    runtime = Interfered()
+    flow = graph({"a": lambda self, n, m: None})
     if is_shut_down:
-        deeds.append(runtime.shutdown)
+        runtime.deeds.append(runtime.shutdown)
 
     with pytest.raises(FlowForgeError, match=r"cannot start the job 'late'" if is_shut_down else r"'n'"):
         runtime.exec(flow, job_id="late", entry_params={"n": 1, "m": 2} if is_shut_down else {"m": 2, "o": 3})
@@ -271,7 +280,7 @@ def test_a_job_that_a_stashed_step_had_started_gives_back_its_id(
 
 def test_a_requeue_in_a_step_that_fails_keeps_the_letter(stepped: Runtime, graph: Graph) -> None:
     flaky = Flaky()
-    old = with_letters(stepped, graph, flaky, [])
+    old = with_letters(stepped, graph, flaky)
 
     def requeue_and_fail(self: Routine) -> None:
         old.requeue_dead_letter(old.dead_letters[0].id)
@@ -283,19 +292,18 @@ def test_a_requeue_in_a_step_that_fails_keeps_the_letter(stepped: Runtime, graph
     assert (doctor.status, old.status, len(old.dead_letters), flaky.seen) == ("failed", "completed", 2, [])
 
 
-def test_a_requeue_whose_run_cannot_be_built_leaves_a_job_that_can_be_resumed(stepped: Runtime, graph: Graph) -> None:
-    flaky = Flaky()
-    deeds: list[Callable[[], Any]] = []
-    job = with_letters(stepped, graph, flaky, deeds)
+def test_a_requeue_whose_run_cannot_be_built_leaves_a_job_that_can_be_resumed(graph: Graph) -> None:
+    flaky, runtime = Flaky(), Interfered()
+    job = with_letters(runtime, graph, flaky)
 
     def fail() -> None:
         raise ConnectionError("no connection")
 
-    deeds.append(fail)
+    runtime.deeds.append(fail)
     with pytest.raises(ConnectionError, match="no connection"):
         job.requeue_dead_letter(job.dead_letters[0].id)
     between = job.status
-    stepped.resume_job(job)
+    runtime.resume_job(job)
     job.wait()
 
     assert (between, job.status, flaky.seen) == ("paused", "completed", [1])
@@ -305,7 +313,7 @@ def test_a_letter_requeued_just_before_the_rest_reopens_the_job(
     stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
 ) -> None:
     flaky = Flaky()
-    job = with_letters(stepped, graph, flaky, [])
+    job = with_letters(stepped, graph, flaky)
     one, two = (letter.id for letter in job.dead_letters)
     job.requeue_dead_letter(one)
     assert job.live is not None
@@ -321,7 +329,7 @@ def test_a_letter_requeued_just_before_the_rest_reopens_the_job(
 def test_a_letter_is_requeued_once_just_before_the_rest_too(graph: Graph) -> None:
     flaky, dispatcher = Flaky(), SteppedDispatcher()
     with Runtime(dispatcher=dispatcher) as runtime:
-        job = with_letters(runtime, graph, flaky, [])
+        job = with_letters(runtime, graph, flaky)
         one, two = (letter.id for letter in job.dead_letters)
         job.requeue_dead_letter(one)
         assert job.live is not None
@@ -340,7 +348,7 @@ def test_a_wait_after_a_requeue_just_before_the_rest_waits_for_the_letter(
     stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
 ) -> None:
     flaky = Flaky()
-    job = with_letters(stepped, graph, flaky, [])
+    job = with_letters(stepped, graph, flaky)
     one, two = (letter.id for letter in job.dead_letters)
     job.requeue_dead_letter(one)
     assert job.live is not None
@@ -358,11 +366,9 @@ def test_a_job_that_is_being_reopened_is_not_let_go(graph: Graph) -> None:
         assert runtime.exec(graph({"k": lambda self: None})).wait(100.0)
 
     flaky = Flaky()
-    deeds: list[Callable[[], Any]] = []
-    options = RuntimeOptions(max_finished_jobs=1)
-    with Runtime(options=options, dispatcher=SteppedDispatcher()) as runtime:
-        job = with_letters(runtime, graph, flaky, deeds)
-        deeds.append(let_another_job_finish)
+    with Interfered(RuntimeOptions(max_finished_jobs=1)) as runtime:
+        job = with_letters(runtime, graph, flaky)
+        runtime.deeds.append(let_another_job_finish)
         job.requeue_dead_letter(job.dead_letters[0].id)
 
         assert runtime.get_job(job.job_id) is job

@@ -10,7 +10,7 @@ import pytest
 from flowforge.activation_policies import all_slots_ready_policy, batch_size_policy, time_interval_policy
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
-from flowforge.graph_errors import NotARoutineError, PayloadMismatchError
+from flowforge.graph_errors import FlowValidationError, NotARoutineError, PayloadMismatchError
 from flowforge.job_errors import SlotQueueFullError, UnknownTargetError
 from flowforge.job_status import JobStatus
 from flowforge.option_errors import OptionError
@@ -621,7 +621,16 @@ def test_a_handler_cannot_use_a_tester(use: Callable[[RoutineTester], object]) -
     assert other.emitted == []
 
 
-def test_a_constructor_that_raises_frees_the_template() -> None:
+def test_a_routine_that_cannot_be_run_is_freed() -> None:
+    routine = Pay()
+    routine.set_activation_policy(batch_size_policy(2, "unknown"))
+
+    with pytest.raises(FlowValidationError, match="'unknown'"):
+        RoutineTester(routine)
+    assert routine.routine_id is None
+
+
+def test_a_constructor_that_raises_is_told_of_the_call() -> None:
     made: list[str] = []
 
     class Once(Pay):
@@ -631,8 +640,6 @@ def test_a_constructor_that_raises_frees_the_template() -> None:
             if len(made) > 1:
                 raise RuntimeError("only once")
 
-    routine = Once()
+    outcome = RoutineTester(Once()).call("input", amount=1)
 
-    with pytest.raises(RuntimeError, match="only once"):
-        RoutineTester(routine)
-    assert routine.routine_id is None
+    assert (outcome.is_committed, outcome.error is not None and outcome.error.text) == (False, "only once")
