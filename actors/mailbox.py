@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from actors.errors import IllegalMailboxMoveError, LaneOptionError
 from actors.mailbox_status import MailboxStatus, may_move
@@ -37,6 +37,10 @@ class MailboxStatistics:
     lanes: tuple[int, ...]
 
 
+# An empty deque takes 760 bytes, and most mailboxes are empty: these share one, to which nothing can be added.
+_NOTHING: Final[deque[Any]] = deque(maxlen=0)
+
+
 class Lane:
     """One FIFO of a mailbox, with the two marks that backpressure goes by.
 
@@ -45,16 +49,15 @@ class Lane:
 
     __slots__ = ("arrivals", "high", "is_over", "items", "low", "name")
 
-    arrivals: deque[int]
-    """When each item came; a mailbox with a single lane has no use for it, and an empty deque takes 760 bytes."""
-
     def __init__(self, name: str, *, capacity: int = 1000, watermark: float = 0.8) -> None:
         if capacity < 1:
             raise LaneOptionError(name, "capacity", capacity, "Give a whole number of messages, 1 or more.")
         if not 0 < watermark <= 1:
             raise LaneOptionError(name, "watermark", watermark, "Give a share of the capacity above 0 and up to 1.")
         self.name = name
-        self.items: deque[Any] = deque()
+        self.items = _NOTHING
+        self.arrivals: deque[int] = _NOTHING
+        """When each item came; a mailbox with a single lane has no use for it."""
         self.is_over = False
         self.set_bound(max(1, int(capacity * watermark)))
 
@@ -72,10 +75,7 @@ class Mailbox:
     def __init__(self, lanes: Iterable[Lane] = (), lock: AbstractContextManager[Any] | None = None) -> None:
         self.lock: AbstractContextManager[Any] = threading.RLock() if lock is None else lock
         self.lanes: tuple[Lane, ...] = tuple(lanes)
-        if len(self.lanes) > 1:
-            for lane in self.lanes:
-                lane.arrivals = deque()
-        self.control: deque[Any] = deque()
+        self.control = _NOTHING
         self.status = _IDLE
         self.holds = 0
         self._arrived = 0
@@ -83,9 +83,13 @@ class Mailbox:
     def put(self, index: int, item: object) -> bool:
         """Append to lane `index`; True when the owner must be submitted."""
         lane = self.lanes[index]
+        if lane.items is _NOTHING:
+            lane.items = deque()
         lane.items.append(item)
         if len(self.lanes) > 1:
             self._arrived += 1
+            if lane.arrivals is _NOTHING:
+                lane.arrivals = deque()
             lane.arrivals.append(self._arrived)
         if self.status is _IDLE and not self.holds:
             self.status = _READY
@@ -94,8 +98,14 @@ class Mailbox:
 
     def put_control(self, item: object) -> bool:
         """Append to the control lane; True when the owner must be submitted."""
+        if self.control is _NOTHING:
+            self.control = deque()
         self.control.append(item)
         return self.wake()
+
+    def put_control_first(self, item: object) -> None:
+        """Put ahead of all control messages; the owner is in its turn."""
+        self.control = deque((item, *self.control))
 
     def wake(self) -> bool:
         """Give the owner a turn even if it holds no message; True when it must be submitted."""
@@ -151,13 +161,21 @@ class Mailbox:
         if self.has_work():
             self._move(_READY)
             return True
-        self._move(_IDLE)
+        self._rest()
         return False
 
     def rest_turn(self) -> None:
         """Running to idle, although data may wait: its owner has no use for it until more comes."""
         if self.status is not _CLOSED:
-            self._move(_IDLE)
+            self._rest()
+
+    def _rest(self) -> None:
+        self._move(_IDLE)
+        if not self.control:
+            self.control = _NOTHING
+        for lane in self.lanes:
+            if not lane.items:
+                lane.items = lane.arrivals = _NOTHING
 
     def suspend_turn(self) -> None:
         """Running to awaiting: the owner stays busy, without a thread, until `resume_turn`."""

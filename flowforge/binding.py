@@ -13,12 +13,14 @@ from flowforge.graph_errors import HandlerNotCallableError, PayloadMismatchError
 
 __all__ = [
     "Call",
+    "Caller",
     "Handler",
     "HandlerKind",
     "HandlerShape",
     "Shapes",
     "check_parameters",
     "compile_call",
+    "compile_caller",
     "handler_kind",
     "shape_of",
     "takes",
@@ -26,6 +28,7 @@ __all__ = [
 
 Handler: TypeAlias = Callable[..., object]
 Call: TypeAlias = Callable[[dict[str, Any]], object]
+Caller: TypeAlias = Callable[[Handler, dict[str, Any]], object]
 
 _VARIABLE = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _UNNAMED = ("",)
@@ -164,43 +167,54 @@ def compile_call(handler: Handler, shape: HandlerShape, where: str) -> Call:
     `shape` must be the handler's, or that of a function with the same code. `where` names the slot in the
     `PayloadMismatchError` that the call raises for a payload that lacks a required parameter.
     """
+    return MethodType(compile_caller(shape, where), handler)
+
+
+def compile_caller(shape: HandlerShape, where: str) -> Caller:
+    """Make the function that calls any handler of that shape with a payload, as `compile_call` does."""
     if shape.is_single:
-        return _compile_single(handler, shape)
+        return _compile_single(shape)
     if not shape.parameters:
-        return _compile_all(handler) if shape.takes_all else lambda _: handler()
+        return _call_with_all if shape.takes_all else _call_with_nothing
     if not shape.takes_all and shape.parameters == shape.required == shape.positional:
-        return _compile_by_position(handler, shape, where)
+        return _compile_by_position(shape, where)
     if not shape.positional_only:
-        return _compile_by_name(handler, shape, where)
-    return _compile_mixed(handler, shape, where)
+        return _compile_by_name(shape, where)
+    return _compile_mixed(shape, where)
 
 
-def _compile_all(handler: Handler) -> Call:
-    return lambda payload: handler(**payload)
+def _call_with_all(handler: Handler, payload: dict[str, Any]) -> object:
+    return handler(**payload)
 
 
-def _compile_single(handler: Handler, shape: HandlerShape) -> Call:
+def _call_with_nothing(handler: Handler, _payload: dict[str, Any]) -> object:
+    return handler()
+
+
+def _compile_single(shape: HandlerShape) -> Caller:
     (name,) = shape.parameters
     has_default = not shape.required
-    call_with: Handler = handler if shape.positional else lambda value: handler(**{name: value})
+    by_position = bool(shape.positional)
 
-    def call(payload: dict[str, Any]) -> object:
+    def call(handler: Handler, payload: dict[str, Any]) -> object:
         if name in payload:
-            return call_with(payload[name])
+            return handler(payload[name]) if by_position else handler(**{name: payload[name]})
         if len(payload) == 1:
-            return call_with(*payload.values())
-        if has_default and not payload:
+            (value,) = payload.values()
+        elif has_default and not payload:
             return handler()
-        # A copy, because the message may be needed as it was: for another attempt, or for the history.
-        return call_with(payload.copy())
+        else:
+            # A copy, because the message may be needed as it was: for another attempt, or for the history.
+            value = payload.copy()
+        return handler(value) if by_position else handler(**{name: value})
 
     return call
 
 
-def _compile_by_position(handler: Handler, shape: HandlerShape, where: str) -> Call:
+def _compile_by_position(shape: HandlerShape, where: str) -> Caller:
     values = itemgetter(*shape.required)
 
-    def call(payload: dict[str, Any]) -> object:
+    def call(handler: Handler, payload: dict[str, Any]) -> object:
         try:
             arguments = values(payload)
         except KeyError:
@@ -210,11 +224,11 @@ def _compile_by_position(handler: Handler, shape: HandlerShape, where: str) -> C
     return call
 
 
-def _compile_by_name(handler: Handler, shape: HandlerShape, where: str) -> Call:
+def _compile_by_name(shape: HandlerShape, where: str) -> Caller:
     parameters, required, takes_all = shape.parameters, shape.required, shape.takes_all
     has_only_known_keys = frozenset(parameters).issuperset
 
-    def call(payload: dict[str, Any]) -> object:
+    def call(handler: Handler, payload: dict[str, Any]) -> object:
         for name in required:
             if name not in payload:
                 raise _mismatch(shape, where, payload)
@@ -225,16 +239,16 @@ def _compile_by_name(handler: Handler, shape: HandlerShape, where: str) -> Call:
     return call
 
 
-def _compile_mixed(handler: Handler, shape: HandlerShape, where: str) -> Call:
+def _compile_mixed(shape: HandlerShape, where: str) -> Caller:
     first, rest = shape.positional_only, shape.parameters[len(shape.positional_only) :]
-    optional = [name for name in first if name not in shape.required]
-    # From the handler itself: functions with the same code may have different defaults.
-    defaults = {name: inspect.signature(handler).parameters[name].default for name in optional}
 
-    def call(payload: dict[str, Any]) -> object:
+    def call(handler: Handler, payload: dict[str, Any]) -> object:
         if check_parameters(shape, payload):
             raise _mismatch(shape, where, payload)
-        arguments = [payload[name] if name in payload else defaults[name] for name in first]
+        missing = [name for name in first if name not in payload]
+        # From the handler itself: functions with the same code may have different defaults.
+        known = inspect.signature(handler).parameters if missing else {}
+        arguments = [payload[name] if name in payload else known[name].default for name in first]
         names = [name for name in payload if name not in first] if shape.takes_all else rest
         return handler(*arguments, **{name: payload[name] for name in names if name in payload})
 

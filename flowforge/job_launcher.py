@@ -24,7 +24,6 @@ from flowforge.runtime_checks import (
     check_outside_a_step,
     checked_id,
     registered_flow,
-    state_reader,
     warn_of_concurrency,
 )
 from flowforge.step_context import CURRENT_STEP
@@ -237,8 +236,9 @@ class JobLauncher(JobDirectory):
         state = job.job_state
         assert isinstance(state, JobState)
         self._table.note_start(state, job)
+        read_state = state.get_routine_state
         for routine in job.plan.routines:
-            routine.template.__dict__["_latest_state"] = state_reader(state, routine.id)
+            routine.template.__dict__["_latest_state"] = read_state, routine.id
         if flow is not None:
             flow.note_job(state)
         state.view.is_live = True

@@ -74,19 +74,24 @@ class Routine(metaclass=_RoutineType):
         self._config: dict[str, Any] = {}
         self._initial_state: dict[str, Any] = {}
         self._routine_id: str | None = None
-        self._latest_state: Callable[[], dict[str, Any]] | None = None
+        self._latest_state: tuple[Callable[[str, dict[str, Any]], dict[str, Any]], str] | None = None
         self._is_instance = False
-        self._shapes: Shapes = self.__dict__.get("_shapes", {})
+        if not hasattr(self, "_shapes"):
+            self._shapes: Shapes = {}
 
     def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if "slots" not in self.__dict__:
+        self._complete()
+        self.constructor = (args, kwargs)
+        then = {"slots": dict(self.slots), "events": dict(self.events), "_initial_state": dict(self._initial_state)}
+        self._constructed = {**self.__dict__, **then}
+
+    def _complete(self) -> None:
+        """Define the slot that a routine which can be called has, unless it has another."""
+        if not hasattr(self, "slots"):
             raise UninitialisedRoutineError(type(self).__name__)
         call = getattr(self, "__call__", None)  # noqa: B004 - the method is wanted, not the question
         if call is not None and "trigger" not in self.slots and len(self.slots) != 1:
             self.define_slot("trigger", handler=call)
-        self.constructor = (args, kwargs)
-        then = {"slots": dict(self.slots), "events": dict(self.events), "_initial_state": dict(self._initial_state)}
-        self._constructed = {**self.__dict__, **then}
 
     def __setattr__(self, name: str, value: object) -> None:
         step = CURRENT_STEP.get()
@@ -215,7 +220,8 @@ class Routine(metaclass=_RoutineType):
         if step is not None and step.is_open and step.owns(self):
             return copy.deepcopy(step.state)
         if self._latest_state is not None:
-            return self._latest_state()
+            read, routine_id = self._latest_state
+            return read(routine_id, {})
         return copy.deepcopy(self._initial_state)
 
     def get_stat(self, key: str, default: Any = None) -> Any:

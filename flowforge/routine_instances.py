@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from operator import is_
+from types import MappingProxyType
 from typing import Any
 
 from flowforge.routine import Routine
@@ -22,12 +23,24 @@ _OWN = frozenset(
         "slots",
     }
 )
+_UNASKED: Mapping[str, Any] = MappingProxyType({})
 
 
 class Blueprint:
     """A template as it was at one moment: what it is set to later counts for later jobs only."""
 
-    __slots__ = ("_config", "_events", "_settings", "_slots", "initial_state", "owners", "routine_id", "template")
+    __slots__ = (
+        "_config",
+        "_events",
+        "_later",
+        "_later_slots",
+        "_settings",
+        "_slots",
+        "initial_state",
+        "owners",
+        "routine_id",
+        "template",
+    )
 
     def __init__(self, template: Routine, routine_id: str) -> None:
         self.template = template
@@ -38,6 +51,9 @@ class Blueprint:
         self.initial_state = copy.deepcopy(template._initial_state)
         self._settings = {name: value for name, value in template.__dict__.items() if name not in _OWN}
         self._slots, self._events, self._config = dict(template.slots), dict(template.events), dict(template._config)
+        then = template._constructed
+        self._later = {name: value for name, value in self._settings.items() if then.get(name, self) is not value}
+        self._later_slots = {name: slot for name, slot in self._slots.items() if then["slots"].get(name) is not slot}
 
     def is_current(self) -> bool:
         """Whether the template still is what it was."""
@@ -62,27 +78,31 @@ class Blueprint:
         cls = type(template)
         args, kwargs = template.constructor
         instance: Routine = cls.__new__(cls, *args, **kwargs)
-        instance.__dict__["_shapes"] = template.__dict__["_shapes"]
+        # By `object`: to touch its dict would cost memory, and to look for a running step would cost time.
+        put = object.__setattr__
+        put(instance, "_shapes", template._shapes)
         instance.__init__(*args, **kwargs)  # type: ignore[misc]  # the metaclass call would build the shapes anew
         self._copy_later_settings(instance)
-        instance._note_construction(args, kwargs)
-        instance.__dict__["_is_instance"] = True
+        instance._complete()
+        # What it is made of is asked of templates only.
+        put(instance, "constructor", template.constructor)
+        put(instance, "_constructed", _UNASKED)
+        put(instance, "_is_instance", True)  # noqa: FBT003 - a value
+        put(instance, "_routine_id", self.routine_id)
         return instance
 
     def _copy_later_settings(self, instance: Routine) -> None:
         template = self.template
-        then = template._constructed
-        for name, value in self._settings.items():
-            if then.get(name, instance) is not value:
-                instance.__dict__[name] = _rebound(value, template, instance)
-        for name, slot in self._slots.items():
-            if then["slots"].get(name) is not slot:
-                instance.slots[name] = slot.with_handler(_rebound(slot.handler, template, instance))
+        for name, value in self._later.items():
+            object.__setattr__(instance, name, _rebound(value, template, instance))
+        for name, slot in self._later_slots.items():
+            instance.slots[name] = slot.with_handler(_rebound(slot.handler, template, instance))
         for name, event in self._events.items():
-            instance.events.setdefault(name, event)
+            made = instance.events.get(name)
+            if made is None or made.output_params == event.output_params:
+                instance.events[name] = event
         instance._config.update(self._config)
-        if not is_surely_equal(self.initial_state, then["_initial_state"]):
-            instance.__dict__["_initial_state"] = copy.deepcopy(self.initial_state)
+        object.__setattr__(instance, "_initial_state", self.initial_state)
 
 
 def is_surely_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:

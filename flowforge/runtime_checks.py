@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.logs import about, logger
@@ -20,7 +19,6 @@ from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan, RoutinePlan
-    from flowforge.job_state import JobState
     from flowforge.stores.store import Log
 
 __all__ = [
@@ -35,7 +33,6 @@ __all__ = [
     "known_registry",
     "note_failure",
     "registered_flow",
-    "state_reader",
     "warn_of_concurrency",
 ]
 
@@ -128,16 +125,6 @@ def warn_of_concurrency(plan: FlowPlan, threads: int) -> None:
             plan.has_warned = True
             text = "The routine %r has %d replicas, but the runtime has %d threads for handlers."
             logger.warning(text, routine.id, routine.template.concurrency, threads, extra=about("", routine.id))
-
-
-def state_reader(job_state: JobState, routine_id: str) -> Callable[[], dict[str, Any]]:
-    """What a template's `stats` reads: the state in the job that was started last."""
-
-    def read() -> dict[str, Any]:
-        state: dict[str, Any] = job_state.get_routine_state(routine_id, {})
-        return state
-
-    return read
 
 
 def drain(runtime: weakref.ref[Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.held_actor import HeldActor
 from flowforge._engine.tracked import TrackedState
 from flowforge._engine.work import ignore
-from flowforge.binding import compile_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,7 @@ class InstanceActor(HeldActor):
             call: Callable[[Any], Any] = ignore
         else:
             assert slot.shape is not None
-            call = compile_call(slot.handler, slot.shape, f"{self.plan.id}.{slot.name}")
+            call = MethodType(self.plan.caller(lane, slot.shape), slot.handler)
         self.calls[lane] = call
         return call
 

@@ -150,7 +150,6 @@ class Job:
     def new_instance(self, plan: RoutinePlan) -> Routine:
         """A fresh instance of a routine as it was when the job began; called without the lock."""
         instance: Routine = self.context.copy().run(self.blueprints[plan.index].build)
-        instance.__dict__["_routine_id"] = plan.id
         return instance
 
     def worker(self, routine: int, replica: int) -> Worker:

@@ -1,5 +1,6 @@
 """A flow compiled for its jobs: routines and slots as numbers, connections as look-ups, the order of the graph."""
 
+from flowforge.binding import Caller, HandlerShape, compile_caller
 from flowforge.connection import Connection
 from flowforge.flow_fingerprint import fingerprint_of
 from flowforge.flow_graph import FlowGraph
@@ -30,6 +31,7 @@ class RoutinePlan:
     """One routine of a flow, as its actors need it."""
 
     __slots__ = (
+        "_callers",
         "concurrency",
         "has_start",
         "has_stop",
@@ -57,6 +59,7 @@ class RoutinePlan:
         self.upstream: tuple[tuple[int, ...], ...] = tuple(() for _ in self.slots)
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0
+        self._callers: dict[int, tuple[HandlerShape, Caller]] = {}
         if template.activation_policy is not None:
             template.activation_policy.check_slots(tuple(self.lanes))
         self.has_start = type(template).on_start is not Routine.on_start
@@ -67,6 +70,13 @@ class RoutinePlan:
         if slot not in self.lanes:
             raise UnknownTargetError(f"slot of the routine {self.id!r} named", slot, self.lanes)
         return self.lanes[slot]
+
+    def caller(self, lane: int, shape: HandlerShape) -> Caller:
+        """What calls a slot's handlers of that shape; compiled once for all jobs."""
+        known = self._callers.get(lane)
+        if known is None or known[0] is not shape:
+            known = self._callers[lane] = shape, compile_caller(shape, f"{self.id}.{self.slots[lane].name}")
+        return known[1]
 
     def entry_lane(self, slot: str | None = None) -> int:
         """The lane that a job enters by: the one named, else `trigger`, else the only one."""

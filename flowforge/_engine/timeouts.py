@@ -40,7 +40,7 @@ def abandon(worker: Worker, step: Step) -> None:
         worker.task = None
     else:
         worker.job.stuck[step] = worker.plan.id
-    worker.mailbox.control.appendleft(Renew())
+    worker.mailbox.put_control_first(Renew())
     if worker.mailbox.status is MailboxStatus.RUNNING:
         worker.mailbox.suspend_turn()
     worker.requeue()

@@ -11,7 +11,8 @@ What this module guarantees:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Final, Self
 
 from flowforge._engine.journal import Journal
 from flowforge._engine.tracked_commit import CommitPlan, flat_ops
@@ -19,9 +20,12 @@ from flowforge._engine.tracked_convert import Codec, Converter
 from flowforge._engine.tracked_dict import TrackedDict
 from flowforge._engine.tracked_ops import StateOp
 from flowforge._engine.tracked_plain import plain_copy
-from flowforge._engine.tracked_watch import Watches, restore_leaves, watches_by_slot
+from flowforge._engine.tracked_watch import Watch, WatchKey, restore_leaves, watches_by_slot
 
 __all__ = ["TrackedState"]
+
+# Most states have no such leaves, and there may be many states.
+_NONE: Final[Mapping[WatchKey, Watch]] = MappingProxyType({})
 
 
 class TrackedState:
@@ -57,7 +61,7 @@ class TrackedState:
         self._codec = codec
         converter = Converter(self.journal, self._codec)
         self.root: TrackedDict = converter.root(dict(initial))
-        self._watches: Watches = watches_by_slot(converter.watches)
+        self._watches: Mapping[WatchKey, Watch] = watches_by_slot(converter.watches) if converter.watches else _NONE
 
     @property
     def has_watches(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from flowforge._engine.journal import ABSENT, Absent, Changes, Journal, Path, path_text
@@ -12,7 +12,7 @@ from flowforge._engine.tracked_list import ListChanges, TrackedList
 from flowforge._engine.tracked_ops import StateOp
 from flowforge._engine.tracked_plain import SCALARS, Tracked, plain_copy, plain_type
 from flowforge._engine.tracked_set import SetChanges, TrackedSet
-from flowforge._engine.tracked_watch import Watch, Watches, watches_by_slot
+from flowforge._engine.tracked_watch import Watch, Watches, WatchKey, watches_by_slot
 
 __all__ = ["CommitPlan", "flat_ops"]
 
@@ -65,7 +65,7 @@ class CommitPlan:
         "ops",
     )
 
-    def __init__(self, root: TrackedDict, journal: Journal, codec: Codec, watches: Watches) -> None:
+    def __init__(self, root: TrackedDict, journal: Journal, codec: Codec, watches: Mapping[WatchKey, Watch]) -> None:
         self._root = root
         self._codec = codec
         self._converter = Converter(journal, codec)

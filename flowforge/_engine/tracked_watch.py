@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from flowforge._engine.tracked_dict import TrackedDict
 from flowforge._engine.tracked_list import TrackedList
 
-__all__ = ["Watch", "Watches", "restore_leaves", "watches_by_slot"]
+__all__ = ["Watch", "WatchKey", "Watches", "restore_leaves", "watches_by_slot"]
 
 
 class Watch:
@@ -25,7 +25,8 @@ class Watch:
         self.leaves = leaves
 
 
-Watches: TypeAlias = dict[tuple[int, object], Watch]
+WatchKey: TypeAlias = tuple[int, object]
+Watches: TypeAlias = dict[WatchKey, Watch]
 
 
 def watches_by_slot(watches: Iterable[Watch]) -> Watches:

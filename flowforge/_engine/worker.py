@@ -104,7 +104,8 @@ class Worker(InstanceActor):
         """Break the cycles that it is part of, so that it is freed at once and not by the garbage collector."""
         self.actor_inbox.owner = None
         if self.has_instance:
-            self.instance.__dict__.update(slots={}, logic=None, _constructed={})
+            for name, nothing in (("slots", {}), ("logic", None)):
+                object.__setattr__(self.instance, name, nothing)
             self.calls = []
         self.work = self.step = None
 
@@ -192,7 +193,7 @@ class Worker(InstanceActor):
         if self.after_commit or self.stale_streams:
             # An order has let other steps commit.
             if item is not None:
-                mailbox.control.appendleft(item)
+                mailbox.put_control_first(item)
             return _TIDY_UP
         item = item or self._next_step()
         if item is None:
