@@ -17,6 +17,7 @@ from actors.process_life import run_at_exit, run_in_forked_child
 from actors.registry import Registry
 from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
+from flowforge._engine.tracked_convert import Codec as StateCodec
 from flowforge.durable_jobs import DurableJobs, bases_for, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
@@ -79,7 +80,8 @@ class Runtime(JobLauncher):
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
             self.options.thread_pool_size, drains_at_exit=False
         )
-        self.codec = codec_for(store, codec)
+        self.codec = codec = codec_for(store, codec)
+        self.state_codec = StateCodec(codec.check, codec.encode, codec.decode)
         self._bases = bases_for(self.codec, self.options)
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)

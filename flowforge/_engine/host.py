@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from actors.registry import Registry
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan
+    from flowforge._engine.tracked_convert import Codec as StateCodec
     from flowforge.output_handler import OutputHandler
     from flowforge.stores.codec import Codec
     from flowforge.stores.store import Log
@@ -21,6 +22,8 @@ class JobHost(Protocol):
 
     dispatcher: Dispatcher
     codec: Codec
+    state_codec: StateCodec
+    """The codec, as the states of routines ask it."""
     registry: Registry
     log: Log
     records_per_look: int

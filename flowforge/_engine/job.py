@@ -29,7 +29,6 @@ from flowforge._engine.later import set_timers
 from flowforge._engine.poison import release_pending
 from flowforge._engine.rest import decide_at_rest, finish, interrupt, let_go
 from flowforge._engine.supervisor import JobSupervisor
-from flowforge._engine.tracked_convert import Codec
 from flowforge.job_errors import NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import (
@@ -79,8 +78,8 @@ class Job:
         self.host = host
         self.dispatcher = host.dispatcher
         self.clock = host.dispatcher.clock
-        self.codec = codec = host.codec
-        self.state_codec = Codec(codec.check, codec.encode, codec.decode)
+        self.codec = host.codec
+        self.state_codec = host.state_codec
         self.registry = host.registry
         self.log = host.log
         self.records_per_look = host.records_per_look

@@ -7,15 +7,20 @@ import gc
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import NamedTuple
 
 import pytest
 
 from actors.dispatcher import TurnLimits
+from actors.testing.stepped_dispatcher import SteppedDispatcher
+from benchmarks.growth import chain
+from benchmarks.idle import traced
 from benchmarks.jobs import small_flow
 from benchmarks.pipeline import STAGES, pipeline_flow
 from benchmarks.stepped import stepped_runtime
+from flowforge.job_state import JobState
 
 Look = Callable[[Callable[[], object]], int]
 
@@ -41,8 +46,8 @@ class Unit(NamedTuple):
 CALLS = {
     Unit("step", is_durable=False): 67.3,
     Unit("step", is_durable=True): 110.3,
-    Unit("job", is_durable=False): 1500,
-    Unit("job", is_durable=True): 1890,
+    Unit("job", is_durable=False): 1410,
+    Unit("job", is_durable=True): 1820,
 }
 """Calls of Python functions and of functions in C."""
 BLOCKS = {
@@ -52,6 +57,8 @@ BLOCKS = {
     Unit("job", is_durable=True): 192,
 }
 """Blocks of memory that are still held afterwards, by the history that a job remembers and by the log."""
+BYTES = {"was never called": 400, "was called": 3840}
+"""Bytes of memory that an open job takes for each of its routines that has nothing to do."""
 
 
 def cost_of_steps(look: Look, count: int, *, is_durable: bool) -> int:
@@ -76,6 +83,25 @@ def cost(unit: Unit, look: Look) -> float:
     work(look, FEW, is_durable=unit.is_durable)
     few, many = (work(look, count, is_durable=unit.is_durable) for count in (FEW, MANY))
     return (many - few) / (units * (MANY - FEW))
+
+
+def bytes_of_routines(count: int, *, are_called: bool) -> int:
+    flow = chain(count)
+    with stepped_runtime(flow, LIMITS, is_durable=False) as runtime:
+        # A job that remembers nothing: what its history takes has a limit of its own.
+        runtime.options = replace(runtime.options, max_history=1)
+
+        def start() -> JobState:
+            job = runtime.exec(
+                flow, "stage0" if are_called else None, {"x": 0} if are_called else None, keep_alive=True
+            )
+            assert isinstance(runtime.dispatcher, SteppedDispatcher)
+            runtime.dispatcher.run_until_idle()
+            return job
+
+        # The first one makes what all jobs of a flow share.
+        start().close()
+        return traced(start)[1]
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -117,6 +143,13 @@ def test_a_step_makes_as_many_calls_as_are_noted(unit: Unit) -> None:
 @pytest.mark.parametrize("unit", BLOCKS, ids=str)
 def test_a_step_leaves_as_much_behind_as_is_noted(unit: Unit) -> None:
     check("BLOCKS", BLOCKS[unit], cost(unit, kept_blocks))
+
+
+@pytest.mark.parametrize("kind", BYTES)
+def test_a_routine_with_nothing_to_do_takes_as_much_memory_as_is_noted(kind: str) -> None:
+    few, many = (bytes_of_routines(count, are_called=kind == "was called") for count in (FEW, MANY))
+
+    check("BYTES", BYTES[kind], (many - few) / (MANY - FEW))
 
 
 @pytest.mark.parametrize(("now", "change"), [(111, r"\+11\.0%"), (89, r"-11\.0%")])
