@@ -32,6 +32,7 @@ from flowforge.runtime_checks import (
     check_outside_a_step,
     checked_options,
     checked_registry,
+    close_soon,
     drain,
     known_registry,
     note_failure,
@@ -85,10 +86,12 @@ class Runtime(JobLauncher):
         self._bases = bases_for(self.codec, self.options)
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)
-        self._owns_log = isinstance(store, str)
-        if self._owns_log:
+        self._owned: weakref.finalize[..., Runtime] | None = None
+        if isinstance(store, str):
             # One that is dropped without a shutdown must not keep its store locked.
-            weakref.finalize(self, cast("Store", self.log).close)
+            self._owned = weakref.finalize(self, close_soon, cast("Store", self.log))
+            # At the end of the process the lock goes by itself.
+            self._owned.atexit = False
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
@@ -176,7 +179,8 @@ class Runtime(JobLauncher):
         if self._durable is not None:
             failure = cast("Store", self.log).failure
             is_clean &= failure is None or isinstance(failure, StoreClosedError)
-        if self._owns_log:
+        if self._owned is not None:
+            self._owned.detach()
             cast("Store", self.log).close()
         return is_clean
 

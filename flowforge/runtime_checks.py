@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 import weakref
+from _thread import start_new_thread
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.logs import about, logger
@@ -19,7 +21,7 @@ from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
     from flowforge._engine.plan import FlowPlan, RoutinePlan
-    from flowforge.stores.store import Log
+    from flowforge.stores.store import Log, Store
 
 __all__ = [
     "check_fits_handler",
@@ -29,6 +31,7 @@ __all__ = [
     "checked_options",
     "checked_registry",
     "checked_timeout",
+    "close_soon",
     "drain",
     "known_registry",
     "note_failure",
@@ -132,6 +135,16 @@ def drain(runtime: weakref.ref[Any]) -> None:
     living = runtime()
     if living is not None:
         living.shutdown(timeout=living.options.shutdown_timeout)
+
+
+def close_soon(store: Store) -> None:
+    """Have a store closed by a thread of its own, and wait for nothing.
+
+    Any thread may call, whatever it holds: the garbage collector does, in the middle of whatever one of them does.
+    """
+    closing = Thread(target=store.close, name="flowforge-close", daemon=True)
+    # A thread's start takes a lock that the calling thread may hold.
+    start_new_thread(closing.start, ())
 
 
 def note_failure(runtime: weakref.ref[Any]) -> None:

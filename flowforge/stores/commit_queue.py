@@ -228,12 +228,11 @@ class CommitQueue:
         for callback in told:
             callback()
 
-    def close(self) -> bool:
-        """Let the writer end when it has done what is left; False if that was asked for before."""
+    def close(self) -> None:
+        """Let the writer end when it has done what is left."""
         with self._lock:
-            was_closing, self.is_closing = self.is_closing, True
+            self.is_closing = True
             self._changed.notify_all()
-            return not was_closing
 
     def give_up_in_child(self, failure: FlowForgeError) -> None:
         """In a forked child, whose copy of the lock may be held by a thread that it does not have."""

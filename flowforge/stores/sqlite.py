@@ -188,8 +188,9 @@ class SqliteStore:
         return self._queue.wait_until_safe(number, timeout)
 
     def close(self) -> None:
-        """Make all safe that was appended, and close the file; waits for the writer."""
-        if not self._queue.close() or self._is_forked:
+        """Make all safe that was appended, and close the file; waits for the writer, whoever else has closed it."""
+        self._queue.close()
+        if self._is_forked:
             return
         if self._folder is not None:
             self._folder.stop()

@@ -1,5 +1,6 @@
 """Edges of durability, each of which has lost or doubled something once."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -225,6 +226,50 @@ def broken(tmp_path: Path) -> Iterator[tuple[SqliteStore, Callable[[], None]]]:
     store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind)
     yield store, lambda: setattr(kind, "is_broken", True)
     store.close()
+
+
+def on_the_writer(store: SqliteStore, call: Callable[[], None]) -> None:
+    store.call_when_safe(store.safe, call)
+
+
+def on_the_folder(store: SqliteStore, call: Callable[[], None]) -> None:
+    folder = store._folder  # noqa: SLF001 - whatever it does may let the garbage collector run
+    assert folder is not None
+    folder._next_long = call  # noqa: SLF001 - as above
+    folder.look()
+
+
+def with_all_locks_held(store: SqliteStore, call: Callable[[], None]) -> None:
+    with store._io, store._queue._lock:  # noqa: SLF001 - they are held wherever the garbage collector may run
+        call()
+
+
+PLACES = [on_the_writer, on_the_folder, with_all_locks_held]
+
+
+@pytest.mark.parametrize("somewhere", PLACES)
+def test_a_runtime_that_is_dropped_anywhere_lets_go_of_its_store(
+    url: str, chain: Chain, somewhere: Callable[[SqliteStore, Callable[[], None]], None]
+) -> None:
+    # A flow leads to the job that was started last, and that to its runtime.
+    flow, is_closed = [chain(count)], threading.Event()
+    held = [Runtime(2, store=url, flows=flow)]
+    store = held[0].log
+    assert isinstance(store, SqliteStore)
+    held[0].exec(flow[0], job_id="job").wait(30)
+    store.call_when_failed(is_closed.set)
+
+    def drop() -> None:
+        held.clear()
+        flow.clear()
+        gc.collect()
+
+    somewhere(store, drop)
+
+    assert is_closed.wait(30)
+    store.close()
+    with Runtime(2, store=url) as again:
+        assert found(again).status == "completed"
 
 
 class Crowded(Connection):
