@@ -19,7 +19,7 @@ from flowforge.job_errors import RuntimeOptionError
 from flowforge.job_state import JobState
 from flowforge.job_state_file import binary_values, restore, tree_of
 from flowforge.job_status import FINISHED, JobStatus
-from flowforge.stores.store import FoldingStore, History, KnownJob
+from flowforge.stores.store import FoldingStore, History, KnownJob, PrunableStore
 from flowforge.subscription import Lagged
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flowforge.options import RuntimeOptions
     from flowforge.records import Record
     from flowforge.stores.codec import Codec
-    from flowforge.stores.store import Store
+    from flowforge.stores.store import LetGo, Store
 
     Take = Callable[[Iterable[tuple[JobState, FlowGraph, bool]]], None]
 
@@ -55,15 +55,33 @@ class DurableJobs:
         self._keeps_records = keeps_records
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
+        self._has_store = False
         self.starting = RLock()
         """Held while a job of a given id is looked up and started, or let go, so that an id is one job."""
         self.left: dict[str, KnownJob] = {}
         """The unfinished jobs whose flows are not known, or have changed so that they do not fit, by id."""
 
-    def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
-        """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""
+    def take_store(self, let_go: LetGo) -> None:
+        """Have the store shorten long jobs, and delete by way of `let_go`; StoreInUseError if another has it."""
         if isinstance(self.store, FoldingStore):
             self.store.fold_with(self._bases.fold, keeps_records=self._keeps_records)
+        if isinstance(self.store, PrunableStore):
+            self.store.let_go_with(let_go)
+        self._has_store = True
+
+    def give_store_back(self) -> None:
+        """Let another runtime take the store, if this one still has it."""
+        with self.starting:
+            if not self._has_store:
+                return
+            self._has_store = False
+            if isinstance(self.store, PrunableStore):
+                self.store.let_go_with(None)
+            if isinstance(self.store, FoldingStore):
+                self.store.fold_with(None)
+
+    def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
+        """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""
         self.left = {job.id: job for job in self.store.jobs() if JobStatus(job.status) not in FINISHED}
         given = {checked_flow(flow).flow_id: flow for flow in flows}
         known = {name: self._registry.get(name) for name in self._registry.list() if name not in given}

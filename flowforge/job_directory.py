@@ -48,15 +48,14 @@ class JobDirectory:
             )
         return cast("PrunableStore", self._durable.store)
 
-    def _let_go_with(self) -> None:
-        """Have the store let no job go that is in use."""
-        assert self._durable is not None, "only a store lets jobs go"
-        if isinstance(self._durable.store, PrunableStore):
-            # A bound method would keep a runtime alive that nobody holds any more, and with it the store's lock.
-            me = weakref.ref(self)
-            self._durable.store.let_go_with(
-                lambda jobs, delete: delete(jobs) if (runtime := me()) is None else runtime.let_go(jobs, delete)
-            )
+    def _take_store(self) -> None:
+        """Have the store let no job go that is in use; StoreInUseError if another runtime has it."""
+        assert self._durable is not None, "only a runtime with a store takes one"
+        # A bound method would keep a runtime alive that nobody holds any more, and with it the store's lock.
+        me = weakref.ref(self)
+        self._durable.take_store(
+            lambda jobs, delete: delete(jobs) if (runtime := me()) is None else runtime.let_go(jobs, delete)
+        )
 
     def let_go(self, jobs: Sequence[str], delete: Delete) -> Sequence[str]:
         """Called by its store: `delete` those of these jobs that rest, and know them no more; gives what went."""

@@ -105,8 +105,8 @@ class Runtime(JobLauncher):
             facts = self.codec, self._bases, self.dispatcher.clock, known_registry(self._flows)
             self._durable = DurableJobs(cast("Store", self.log), *facts, keeps_records=self.options.history == "full")
             cast("Store", self.log).call_when_failed(lambda: note_failure(me))
-            self._let_go_with()
             try:
+                self._take_store()
                 self._durable.open(flows, self._take_recovered)
             except BaseException:
                 self.shutdown(wait=False)
@@ -179,6 +179,7 @@ class Runtime(JobLauncher):
         if self._durable is not None:
             failure = cast("Store", self.log).failure
             is_clean &= failure is None or isinstance(failure, StoreClosedError)
+            self._durable.give_store_back()
         if self._owned is not None:
             self._owned.detach()
             cast("Store", self.log).close()

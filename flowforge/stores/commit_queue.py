@@ -71,6 +71,11 @@ class CommitQueue:
         self._became_safe = threading.Condition(self._lock)
 
     @property
+    def last(self) -> int:
+        """The number of the last record that has come."""
+        return self._last
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits that no further step should start."""
         return self._last - self.safe >= self._window or self._bytes >= self._window_bytes

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from flowforge.stores.byte_layers import ByteLayer
     from flowforge.stores.codec import Codec
     from flowforge.stores.job_rows import JobRow
-    from flowforge.stores.store import Fold, KnownJob, LetGo
+    from flowforge.stores.store import Delete, Fold, KnownJob, LetGo
 
 __all__ = ["SqliteStore"]
 
@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """The log of a runtime in a file; open it once, and close it after the runtime.
+    """The log of a runtime in a file; open it once, for one runtime after the other, and close it after the last.
 
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A value of more than
     `large_bytes` is kept once a job, however many of its records hold it. A job with more than `fold_records` records,
@@ -126,7 +126,7 @@ class SqliteStore:
         )
         self._folder: Folder | None = None
         self._keeps_records = False
-        self._let_go: LetGo = lambda jobs, delete: delete(jobs)
+        self._let_go: LetGo = _go_all
         self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
         self._writer.start()
@@ -192,8 +192,7 @@ class SqliteStore:
         self._queue.close()
         if self._is_forked:
             return
-        if self._folder is not None:
-            self._folder.stop()
+        self._stop_folding()
         self._writer.join()
         with self._io:
             self._queue.fail(StoreClosedError(self.path))
@@ -298,18 +297,30 @@ class SqliteStore:
 
     # Keeping it small
 
-    def fold_with(self, fold: Fold, *, keeps_records: bool = False) -> None:
+    def fold_with(self, fold: Fold | None, *, keeps_records: bool = False) -> None:
         """From now on make bases of long jobs with `fold`, which a thread of the store calls, with no lock held.
 
         The records that a base stands for are deleted, or, with `keeps_records`, set aside. Called by the runtime
-        that takes the store; StoreInUseError if another has.
+        that takes the store, and at its end with None, which waits for the base that is being made; in between
+        StoreInUseError for any other.
         """
-        if self._folder is not None:
-            raise StoreInUseError(self.path, None)
-        self._keeps_records = keeps_records
-        self._folder = Folder(self._next_long, self._shorten, fold)
-        self._tables.on_long = self._folder.look
-        self._folder.start()
+        if fold is None:
+            self._stop_folding()
+            self._folder = self._tables.on_long = None
+            return
+        # The runtime before may have left something that is on its way, and this one is to read all.
+        self._queue.wait_until_safe(self._queue.last)
+        with self._io:
+            if self._folder is not None:
+                raise StoreInUseError(self.path, None)
+            self._keeps_records = keeps_records
+            self._folder = folder = Folder(self._next_long, self._shorten, fold)
+            self._tables.on_long = folder.look
+        folder.start()
+
+    def _stop_folding(self) -> None:
+        if (folder := self._folder) is not None:
+            folder.stop()
 
     def _next_long(self) -> tuple[Stored, History] | None:
         with self._tidied() as tables:
@@ -326,9 +337,9 @@ class SqliteStore:
             else:
                 tables.replace(stored, base, keeps_records=self._keeps_records)
 
-    def let_go_with(self, let_go: LetGo) -> None:
+    def let_go_with(self, let_go: LetGo | None) -> None:
         """From now on delete by way of `let_go`, which knows the jobs that are in use; called with no lock held."""
-        self._let_go = let_go
+        self._let_go = let_go or _go_all
 
     def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
         """Forget finished jobs, and give their number; StoreRetentionError for jobs that are not finished.
@@ -380,6 +391,11 @@ class SqliteStore:
         self._queue.give_up_in_child(StoreForkedError(self.path))
         self._file.lock.close()
         _INHERITED.append(self._file)
+
+
+def _go_all(jobs: Sequence[str], delete: Delete) -> Sequence[str]:
+    """With no runtime, none is in use."""
+    return delete(jobs)
 
 
 _INHERITED: list[SqliteFile] = []

@@ -103,10 +103,11 @@ class Store(Log, Protocol):
 class FoldingStore(Protocol):
     """A store that can shorten a long job, if it is told how."""
 
-    def fold_with(self, fold: Fold, *, keeps_records: bool = False) -> None:
+    def fold_with(self, fold: Fold | None, *, keeps_records: bool = False) -> None:
         """From now on make bases of long jobs; `fold` is called by a thread of the store, with no lock held.
 
-        The records that a base stands for are deleted, or, with `keeps_records`, set aside.
+        The records that a base stands for are deleted, or, with `keeps_records`, set aside. Until `fold_with(None)`,
+        which waits for the base that is being made, another fold is refused.
         """
         ...
 
@@ -137,8 +138,8 @@ LetGo = Callable[[Sequence[str], Delete], Sequence[str]]
 class PrunableStore(Store, Protocol):
     """A store that can let jobs go."""
 
-    def let_go_with(self, let_go: LetGo) -> None:
-        """From now on delete by way of `let_go`, which is called with no lock held."""
+    def let_go_with(self, let_go: LetGo | None) -> None:
+        """From now on delete by way of `let_go`, which is called with no lock held; by None directly."""
         ...
 
     def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:

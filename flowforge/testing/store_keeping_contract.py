@@ -44,6 +44,24 @@ class FoldingStoreContract(StoreContract):
         assert list(store.every_record("b")) == []
         store.close()
 
+    def test_one_fold_at_a_time_is_taken(self, medium: StoreMedium) -> None:
+        """Another is refused until the first was given back, and what had come by then is safe for the next."""
+        store = medium.open()
+        assert isinstance(store, FoldingStore)
+        store.fold_with(_counted)
+        with pytest.raises(FlowForgeError):
+            store.fold_with(_counted)
+        store.append("a", started())
+
+        store.fold_with(None)
+        store.fold_with(None)
+        store.fold_with(_counted)
+
+        assert store.history("a") == History(None, [started()])
+        with pytest.raises(FlowForgeError):
+            store.fold_with(_counted)
+        store.close()
+
 
 class PrunableStoreContract(StoreContract):
     """What a store promises besides that can let jobs go."""
@@ -102,17 +120,23 @@ class PrunableStoreContract(StoreContract):
         store.let_go_with(let_go)
 
         assert (store.prune(), store.delete(["b"])) == (1, 0)
-        assert [job.id for job in store.jobs()] == ["b"]
+        store.let_go_with(None)
+        assert (store.delete(["b"]), store.jobs()) == (1, [])
         store.close()
+
+
+def _counted(_job: str, history: History) -> bytes:
+    """A base that is the number of the records that it stands for."""
+    return str(int(history.base or b"0") + len(history.records)).encode()
 
 
 def _append_until_shortened(medium: StoreMedium, *, keeps_records: bool) -> int:
     """Make the job `a` so long that it is shortened; how many records it has."""
     has_folded = threading.Event()
 
-    def fold(_job: str, history: History) -> bytes:
+    def fold(job: str, history: History) -> bytes:
         has_folded.set()
-        return str(int(history.base or b"0") + len(history.records)).encode()
+        return _counted(job, history)
 
     store = medium.open()
     assert isinstance(store, FoldingStore)

@@ -153,6 +153,25 @@ def test_two_runtimes_do_not_share_one_store_object(chain: Chain, tmp_path: Path
         store.close()
 
 
+def test_one_store_object_serves_one_runtime_after_the_other(chain: Chain, tmp_path: Path) -> None:
+    flow, store = chain(count), SqliteStore(tmp_path / "jobs.db", Codec())
+    with Runtime(2, store=store, flows=[flow]) as first:
+        first.exec(flow, job_id="job", keep_alive=True)
+
+    with Runtime(2, store=store, flows=[flow]) as second:
+        second.post("job", "a", "input", {"n": 1})
+        first.shutdown()
+        with pytest.raises(StoreInUseError, match="another runtime"):
+            Runtime(2, store=store)
+        assert store.delete("job") == 0
+        found(second).close()
+        assert found(second).wait(30)
+
+    assert [job.status for job in store.jobs()] == ["completed"]
+    assert store.delete("job") == 1
+    store.close()
+
+
 def test_a_change_after_the_shutdown_is_refused_not_forgotten(boot: Boot, chain: Chain) -> None:
     flow = chain(count)
     runtime = boot(flow)
