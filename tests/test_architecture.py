@@ -19,7 +19,13 @@ EVERYTHING = (*PACKAGES, *TESTS, "examples", "docs", "benchmarks")
 # decides, so "flowforge" stands for the nouns. That `actors` knows no flows is a test of its own.
 LAYERS = (
     ("actors",),
-    ("flowforge.errors", "flowforge.records", "flowforge.structs"),
+    (
+        "flowforge.errors",
+        "flowforge.option_checks",
+        "flowforge.option_errors",
+        "flowforge.records",
+        "flowforge.structs",
+    ),
     ("flowforge.stores",),
     ("flowforge",),
     ("flowforge._engine",),

@@ -9,8 +9,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from flowforge.errors import FlowForgeError
+from flowforge.option_checks import check_whole_number
+from flowforge.option_errors import OptionError
 
 __all__ = ["ByteLayer", "Compression", "LayerError", "Layers"]
+
+
+_MOST = 9
+"""The level at which zlib compresses most."""
 
 
 class ByteLayer(Protocol):
@@ -39,13 +45,16 @@ class LayerError(FlowForgeError):
 
 
 class Compression:
-    """Compresses blocks with zlib; those under `smallest` bytes stay as they are."""
+    """Compresses blocks with zlib, at a level from 0 to 9; those under `smallest` bytes stay as they are."""
 
     name = "compression"
 
     _PLAIN, _COMPRESSED = b"\0", b"\1"
 
     def __init__(self, level: int = 1, smallest: int = 512) -> None:
+        if check_whole_number("Compression", "level", level, least=0) > _MOST:
+            raise OptionError("Compression", "level", level, f"Give a whole number from 0 to {_MOST}.")
+        check_whole_number("Compression", "smallest", smallest, least=0)
         self._level = level
         self._smallest = smallest
 
@@ -71,10 +80,18 @@ class Compression:
 
 
 class Layers:
-    """Several layers as one: the first gets what the store writes, the last gives what comes to the disk."""
+    """Several layers as one: the first gets what the store writes, the last gives what comes to the disk.
+
+    OptionError for what is no layer.
+    """
 
     def __init__(self, layers: Iterable[ByteLayer] = ()) -> None:
+        if not isinstance(layers, Iterable):
+            raise OptionError("SqliteStore", "layers", layers, "Give a list of them, as in layers=[Compression()].")
         self._inwards = tuple(layers)
+        for layer in self._inwards:
+            if isinstance(layer, type) or not (hasattr(layer, "name") and hasattr(layer, "wrap")):
+                raise OptionError("SqliteStore", "layers", layer, "Give layers, such as Compression().")
         self._outwards = self._inwards[::-1]
         self.names = [layer.name for layer in self._inwards]
 

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from flowforge.option_errors import OptionError
 from flowforge.stores.codec_blocks import BlockForm
 from flowforge.stores.codec_errors import CodecExtraError, DecodeError, MissingExtraError
 
@@ -48,6 +49,8 @@ class BlockForms:
         self.by_class: dict[type, BlockForm] = {}
         self.by_code: dict[int, BlockForm] = {}
         self.by_tag: dict[str, BlockForm] = {}
+        if not isinstance(extras, Iterable):
+            raise OptionError("Codec", "extras", extras, f"Give a list of names among {sorted(_FORMS)!r}.")
         self.extras = (extras,) if isinstance(extras, str) else tuple(extras)
         for extra in self.extras:
             for form in _forms_of(extra):

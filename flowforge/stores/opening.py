@@ -5,6 +5,7 @@ from flowforge.stores.memory import MemoryLog
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import Log
 from flowforge.stores.store_errors import StoreCodecError, StoreUrlError
+from flowforge.stores.store_options import check_codec
 
 __all__ = ["codec_for", "opened"]
 
@@ -12,7 +13,12 @@ _SQLITE = "sqlite:///"
 
 
 def codec_for(store: Log | str | None, codec: Codec | None) -> Codec:
-    """The codec of a runtime: the given one, else its store's, else a new one; StoreCodecError if these two differ."""
+    """The codec of a runtime: the given one, else its store's, else a new one; StoreCodecError if these two differ.
+
+    OptionError for one that is none.
+    """
+    if codec is not None:
+        check_codec("Runtime", codec)
     kept = getattr(store, "codec", None)
     if isinstance(kept, Codec):
         if codec is not None and codec is not kept:

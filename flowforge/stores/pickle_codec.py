@@ -7,6 +7,7 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from flowforge.option_errors import OptionError
 from flowforge.stores.codec import SIGNED_PICKLE_MARK, Codec
 from flowforge.stores.codec_errors import DecodeError, SigningKeyError, UnencodableValueError
 from flowforge.stores.codec_types import type_name
@@ -32,6 +33,9 @@ class PickleCodec(Codec):
 
     def __init__(self, key: bytes, types: Iterable[type] = (), *, extras: Iterable[str] = ()) -> None:
         super().__init__(types, extras=extras)
+        if not isinstance(key, bytes | bytearray | memoryview):
+            # The key itself must not come into a log.
+            raise OptionError("PickleCodec", "key", type(key), "Give bytes, such as os.urandom(32) makes once.")
         if len(key) < MIN_KEY_LENGTH:
             raise SigningKeyError(len(key), MIN_KEY_LENGTH)
         self._key = bytes(key)

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from flowforge.option_checks import is_amount
 from flowforge.stores.store_errors import StoreRetentionError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from flowforge.stores.store import KnownJob
 
-__all__ = ["chosen", "named"]
+__all__ = ["checked_statuses", "chosen", "named"]
 
-_USUAL = frozenset({"completed", "cancelled"})
-_ALLOWED = _USUAL | {"failed"}
+_USUAL = ("completed", "cancelled")
+_ALLOWED = (*_USUAL, "failed")
 
 
 def chosen(
-    jobs: Iterable[KnownJob], older_than: float | datetime | None, status: str | Iterable[str] | None, now: float
+    jobs: Iterable[KnownJob], older_than: float | timedelta | datetime | None, statuses: Collection[str], now: float
 ) -> list[str]:
-    """The ids of the finished jobs of those statuses whose last record is older; StoreRetentionError for others."""
-    wanted = _USUAL if status is None else frozenset([status] if isinstance(status, str) else status)
-    if not wanted <= _ALLOWED:
-        unfinished = min(wanted - _ALLOWED)
-        raise StoreRetentionError("status", unfinished, "Choose among completed, cancelled and failed.")
+    """The ids of the jobs of those statuses whose last record is older; StoreRetentionError for what is no age."""
     limit = _limit_of(older_than, now)
-    return [job.id for job in jobs if job.status in wanted and (limit is None or job.changed < limit)]
+    return [job.id for job in jobs if job.status in statuses and (limit is None or job.changed < limit)]
+
+
+def checked_statuses(status: str | Iterable[str] | None) -> Collection[str]:
+    """The statuses that are meant, by default the usual ones; StoreRetentionError for any that is not finished."""
+    if status is None:
+        return _USUAL
+    wanted = [status] if isinstance(status, str) or not isinstance(status, Iterable) else list(status)
+    for each in wanted:
+        if each not in _ALLOWED:
+            raise StoreRetentionError("status", each, "Choose among completed, cancelled and failed.")
+    return wanted
 
 
 def named(jobs: str | Iterable[str]) -> list[str]:
@@ -44,13 +54,16 @@ def _checked(job: object, remedy: str) -> str:
     return job
 
 
-def _limit_of(older_than: float | datetime | None, now: float) -> float | None:
+def _limit_of(older_than: float | timedelta | datetime | None, now: float) -> float | None:
     if older_than is None:
         return None
     if isinstance(older_than, datetime):
         if older_than.tzinfo is None:
             raise StoreRetentionError("older_than", older_than, "Give the time a time zone.")
         return older_than.timestamp()
-    if not older_than >= 0:
-        raise StoreRetentionError("older_than", older_than, "Give seconds before now, 0 or more.")
-    return now - older_than
+    age = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+    if not is_amount(age):
+        raise StoreRetentionError(
+            "older_than", older_than, "Give seconds before now, 0 or more, a timedelta, or a time."
+        )
+    return now - age

@@ -30,7 +30,7 @@ from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
-from flowforge.stores.retention import chosen, named
+from flowforge.stores.retention import checked_statuses, chosen, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
 from flowforge.stores.sqlite_tables import Part, SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
@@ -43,12 +43,13 @@ from flowforge.stores.store_errors import (
     StoreInUseError,
 )
 from flowforge.stores.store_form import StoreForm
+from flowforge.stores.store_options import check_codec, check_counts, check_interval, check_path
 from flowforge.stores.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from flowforge.errors import FlowForgeError
     from flowforge.records import Record
@@ -70,7 +71,7 @@ class SqliteStore:
     or `fold_bytes`, is shortened if these outweigh its base. `retry_interval` are the seconds between two
     attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody reads it.
     `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are: their ids,
-    flows, statuses and times.
+    flows, statuses and times. OptionError for what cannot be.
     """
 
     is_durable = True
@@ -91,6 +92,11 @@ class SqliteStore:
         clock: Clock | None = None,
         connection_type: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
+        check_path(path)
+        check_codec("SqliteStore", codec)
+        check_counts(1, window=window, window_bytes=window_bytes)
+        check_counts(0, large_bytes=large_bytes, fold_records=fold_records, fold_bytes=fold_bytes, log_bytes=log_bytes)
+        check_interval(retry_interval)
         self.path = str(path)
         self.codec = codec
         through = Layers(layers)
@@ -341,14 +347,16 @@ class SqliteStore:
         """From now on delete by way of `let_go`, which knows the jobs that are in use; called with no lock held."""
         self._let_go = let_go or _go_all
 
-    def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
+    def prune(
+        self, older_than: float | timedelta | datetime | None = None, status: str | Iterable[str] | None = None
+    ) -> int:
         """Forget finished jobs, and give their number; StoreRetentionError for jobs that are not finished.
 
-        `older_than` is a time, or seconds before now, that their last record must be older than. Without `status`
-        completed and cancelled jobs go; failed ones, which can be resumed, only if it names them.
+        `older_than` is a time, or a time span or seconds before now, that their last record must be older than.
+        Without `status` completed and cancelled jobs go; failed ones, which can be resumed, only if it names them.
         """
         now = self._clock.now()
-        statuses = status if status is None or isinstance(status, str) else frozenset(status)
+        statuses = checked_statuses(status)
 
         def delete(free: Sequence[str]) -> list[str]:
             return uninterrupted(partial(delete_now, free))

@@ -1,7 +1,7 @@
 """What a store offers to a runtime: a log that records come into and are read from, and the jobs that are in it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from flowforge.errors import FlowForgeError
@@ -142,7 +142,9 @@ class PrunableStore(Store, Protocol):
         """From now on delete by way of `let_go`, which is called with no lock held; by None directly."""
         ...
 
-    def prune(self, older_than: float | datetime | None = None, status: str | Iterable[str] | None = None) -> int:
+    def prune(
+        self, older_than: float | timedelta | datetime | None = None, status: str | Iterable[str] | None = None
+    ) -> int:
         """Forget finished jobs that are not in use, and give their number."""
         ...
 

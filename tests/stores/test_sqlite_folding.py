@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +259,7 @@ def test_finished_jobs_are_pruned_by_age_and_status(tmp_path: Path) -> None:
         number = store.append(job, moved(2, status, at=now - age))
     store.wait_until_safe(number)
 
-    assert store.prune(older_than=5) == 1
+    assert store.prune(older_than=timedelta(seconds=5)) == 1
     assert [job.id for job in store.jobs()] == ["b", "c", "d"]
     assert store.prune(datetime.fromtimestamp(now, UTC), "failed") == 1
     assert store.prune() == 1
@@ -271,7 +271,11 @@ def test_finished_jobs_are_pruned_by_age_and_status(tmp_path: Path) -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"status": "running"}, r"with status = 'running'\. Choose among completed, cancelled and failed\."),
-    ({"older_than": -1}, r"with older_than = -1\. Give seconds before now, 0 or more\."),
+    ({"status": 5}, r"with status = 5\. Choose among"),
+    ({"status": ["failed", [], None]}, r"with status = \[\]\. Choose among"),
+    ({"older_than": -1}, r"with older_than = -1\. Give seconds before now, 0 or more, a timedelta, or a time\."),
+    ({"older_than": "1 day"}, r"with older_than = '1 day'\. Give seconds before now"),
+    ({"older_than": timedelta(-1)}, r"with older_than = .*timedelta.*\. Give seconds before now"),
     ({"older_than": datetime(2026, 1, 1)}, r"with older_than = .*\. Give the time a time zone\."),  # noqa: DTZ001 - wrong on purpose
 ]
 
