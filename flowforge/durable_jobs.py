@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
 from threading import RLock
@@ -23,7 +24,7 @@ from flowforge.stores.store import FoldingStore, History, KnownJob, PrunableStor
 from flowforge.subscription import Lagged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from actors.clock import Clock
     from flowforge._engine.job import Job
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[Iterable[tuple[JobState, FlowGraph, bool]]], None]
 
-__all__ = ["DurableJobs", "bases_for", "checked_flow", "how_to_resume", "let_end", "logged_and_left"]
+__all__ = ["DurableJobs", "bases_for", "checked_flow", "checked_flows", "how_to_resume", "let_end", "logged_and_left"]
 
 
 _AT_ONCE = 256
@@ -83,7 +84,7 @@ class DurableJobs:
     def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
         """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""
         self.left = {job.id: job for job in self.store.jobs() if JobStatus(job.status) not in FINISHED}
-        given = {checked_flow(flow).flow_id: flow for flow in flows}
+        given = {flow.flow_id: flow for flow in flows}
         known = {name: self._registry.get(name) for name in self._registry.list() if name not in given}
         self.register(given | known, take)
 
@@ -169,6 +170,17 @@ def checked_flow(flow: object) -> FlowGraph:
     if not isinstance(flow, FlowGraph):
         raise RuntimeOptionError("flow", flow, "Give a Flow.")
     return flow
+
+
+def checked_flows(flows: object) -> list[FlowGraph]:
+    """`flows` if they are flows, no two of one id; else RuntimeOptionError."""
+    if isinstance(flows, FlowGraph) or not isinstance(flows, Iterable):
+        raise RuntimeOptionError("flows", flows, "Give a list of flows, as in flows=[flow].")
+    found: dict[str, FlowGraph] = {}
+    for flow in flows:
+        if found.setdefault(checked_flow(flow).flow_id, flow) is not flow:
+            raise RuntimeOptionError("flows", flow, f"Two of them have the id {flow.flow_id!r}; give each its own.")
+    return list(found.values())
 
 
 @contextmanager

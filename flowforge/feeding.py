@@ -13,9 +13,8 @@ from flowforge.job_errors import JobFinishedError, RuntimeOptionError, SlotQueue
 from flowforge.job_starts import open_step, settled
 from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
-from flowforge.option_checks import is_amount
 from flowforge.records import Destination
-from flowforge.runtime_checks import check_fits_handler
+from flowforge.runtime_checks import check_fits_handler, check_wait
 
 if TYPE_CHECKING:
     from flowforge._engine.job import Job
@@ -74,8 +73,7 @@ def _plan_to_feed(state: JobState, is_in_a_step: bool) -> FlowPlan:  # noqa: FBT
 def _check_options(key: object, timeout: object) -> None:
     if key is not None and (not isinstance(key, str) or not key or not is_encodable(key)):
         raise RuntimeOptionError("key", key, "Give a text that UTF-8 can encode, or None.")
-    if timeout is not None and not is_amount(timeout):
-        raise RuntimeOptionError("timeout", timeout, "Give seconds, 0 or more, or None to wait for ever.")
+    check_wait(timeout)
 
 
 def _wait_for_room(live: Job, to: Destination, values: dict[str, Any], key: str | None, timeout: float | None) -> None:

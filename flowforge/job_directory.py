@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flowforge._engine.plan import plan_of
 from flowforge.at_rest import last_number
+from flowforge.graph_errors import IllegalNameError
 from flowforge.job_errors import DeadLetterNotFoundError, RuntimeForkedError, RuntimeOptionError, UnknownJobError
 from flowforge.job_state import JobState
 from flowforge.job_status import FINISHED, JobStatus
-from flowforge.runtime_checks import check_outside_a_step
+from flowforge.names import is_encodable
+from flowforge.runtime_checks import check_outside_a_step, check_wait
 from flowforge.runtime_statistics import RuntimeStatistics, account_of
 from flowforge.stores.store import PrunableStore
 
@@ -99,8 +101,15 @@ class JobDirectory:
             raise RuntimeForkedError(asked)
 
     def get_job(self, job_id: str) -> JobState | None:
-        """The job of that id; None if this runtime has none, or has let it go and has no store that kept it."""
+        """The job of that id; None if this runtime has none, or has let it go and has no store that kept it.
+
+        IllegalNameError for what is no text.
+        """
         self.check_process("look up a job")
+        if not isinstance(job_id, str):
+            raise IllegalNameError("job id", job_id)
+        if not is_encodable(job_id):
+            return None
         state = self._table.get(job_id)
         if state is None and self._durable is not None:
             with self._durable.starting:
@@ -168,6 +177,7 @@ class JobDirectory:
     def wait_until_all_jobs_finished(self, timeout: float | None = None) -> bool:
         """Wait until every job rests; False after `timeout` seconds."""
         check_outside_a_step("all jobs")
+        check_wait(timeout)
         self.check_process("wait for jobs")
         return self.dispatcher.wait_for(self._table.idle, timeout)
 
@@ -193,6 +203,8 @@ class JobDirectory:
         return len(letters)
 
     def _owner_of(self, letter_id: str) -> JobState:
+        if not isinstance(letter_id, str):
+            raise RuntimeOptionError("letter_id", letter_id, "Give the id of a dead letter, which is a text.")
         job_id, mark, _ = letter_id.rpartition("-dl")
         job = self.get_job(job_id) if mark else None
         if job is None:

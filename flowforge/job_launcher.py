@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -29,7 +30,7 @@ from flowforge.runtime_checks import (
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from actors.registry import Registry
     from flowforge._engine.bases import Bases
@@ -82,7 +83,7 @@ class JobLauncher(JobDirectory):
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
             return self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
         start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
-        state = self._start(flow, start)
+        state = self._start(flow, self._opening(flow, start))
         wait_until_safe(state)
         return state
 
@@ -95,22 +96,35 @@ class JobLauncher(JobDirectory):
         entry_slot: str | None = None,
         timeout: float | None = None,
     ) -> list[JobState]:
-        """`exec` for each of these parameters; with a store it waits for the disk once, not for each."""
+        """`exec` for each of these parameters; with a store it waits for the disk once, not for each.
+
+        If one of them is wrong, none is started.
+        """
         flow = registered_flow(self._flows, flow_or_name)
+        if isinstance(entry_params, Mapping) or not isinstance(entry_params, Iterable):
+            raise RuntimeOptionError("entry_params", entry_params, "Give a list of dicts, one for each job.")
         starts = [JobStart(entry_routine_id, params, entry_slot, timeout=timeout) for params in entry_params]
-        states = [self._start(flow, start) for start in starts]
+        openings = [self._opening(flow, start) for start in starts]
+        states = [self._start(flow, opening) for opening in openings]
         for state in reversed(states):
             wait_until_safe(state)
         return states
 
-    def _start(self, flow: FlowGraph, start: JobStart) -> JobState:
-        step = open_step()
-        if step is None or self._durable is None:
+    def _opening(self, flow: FlowGraph, start: JobStart) -> Opening:
+        """What a new job begins with, as it will be kept; raises what is wrong with it."""
+        if open_step() is None or self._durable is None:
             self._check_open("start a job")
-        if self._durable is None:
-            return self._start_new(flow, opening_of(flow, start), start.job_id)
-        self._durable.check_known(flow)
+        if self._durable is not None:
+            self._durable.check_known(flow)
         opening = opening_of(flow, start)
+        if opening.plan.is_isolated or self.log.is_durable:
+            opening = opening._replace(payload=self.codec.copy(opening.payload, "entry_params"))
+        return opening
+
+    def _start(self, flow: FlowGraph, opening: Opening) -> JobState:
+        start, step = opening.start, open_step()
+        if self._durable is None:
+            return self._start_new(flow, opening, start.job_id)
         while True:
             with self._durable.starting:
                 known = None if start.job_id is None else self.get_job(start.job_id)
@@ -128,8 +142,6 @@ class JobLauncher(JobDirectory):
                 raise RuntimeClosedError("start a job")
 
     def _start_new(self, flow: FlowGraph, opening: Opening, job_id: str | None) -> JobState:
-        if opening.plan.is_isolated or self.log.is_durable:
-            opening = opening._replace(payload=self.codec.copy(opening.payload, "entry_params"))
         data = JobData(checked_id(job_id), flow.flow_id)
         state = JobState(data, JobView(data.job_id, self.options.remembered, self.options.max_outputs), self.codec)
         self._table.reserve(state, is_left=self.log.is_durable and open_step() is not None)

@@ -19,8 +19,9 @@ from flowforge._engine.logs import about, logger
 from flowforge._engine.plan import plan_of
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest
-from flowforge.job_errors import RuntimeClosedError
+from flowforge.job_errors import RuntimeClosedError, RuntimeOptionError
 from flowforge.job_status import JobStatus
+from flowforge.names import check_name
 from flowforge.records import Delivery, Destination, JobMoved, JobStarted
 from flowforge.runtime_checks import check_fits_handler, checked_timeout
 from flowforge.step_context import CURRENT_STEP
@@ -72,6 +73,10 @@ class Opening(NamedTuple):
 
 def opening_of(flow: FlowGraph, start: JobStart) -> Opening:
     """What a job of `flow` would begin with; raises what is wrong with the flow, the entry or the parameters."""
+    if start.job_id is not None:
+        check_name("job id", start.job_id)
+    if not isinstance(start.keep_alive, bool):
+        raise RuntimeOptionError("keep_alive", start.keep_alive, "Give True or False.")
     plan = plan_of(flow)
     is_fed_by_posts = start.keep_alive and start.routine_id is None and start.params is None
     entries: list[tuple[RoutinePlan, int]] = []

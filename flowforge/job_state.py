@@ -26,6 +26,7 @@ from flowforge.job_steering import cancel_job, close_job, live_of, pause_job, re
 from flowforge.output_handler import output_handler_from
 from flowforge.records import ErrorInfo
 from flowforge.routine_errors import ForeignStateError, OutsideStepError
+from flowforge.runtime_checks import check_wait
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -272,7 +273,7 @@ class JobState:
 
         Raises WaitInStepError inside a handler, and StoreFailedError if its store has failed before it rested.
         """
-        self._check_outside_a_step()
+        self._check_may_wait(timeout)
         if not self._has_begun(timeout):
             return False
         while (live := live_of(self, "wait for a job")) is not None:
@@ -285,7 +286,7 @@ class JobState:
 
     async def wait_async(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - the twin of `wait`
         """`wait` for an asyncio program: holds no thread."""
-        self._check_outside_a_step()
+        self._check_may_wait(timeout)
         if self.starting is not None and not await asyncio.to_thread(self._has_begun, timeout):
             return False
         live = live_of(self, "wait for a job")
@@ -299,7 +300,7 @@ class JobState:
         Raises WaitInStepError inside a handler, StoreFailedError if its store has failed before that, and
         UnknownJobError if it has let the job go.
         """
-        self._check_outside_a_step()
+        self._check_may_wait(timeout)
         if self.is_let_go:
             raise UnknownJobError(self.job_id)
         return self._has_begun(timeout) and wait_until_safe(self, timeout)
@@ -379,7 +380,8 @@ class JobState:
         """A checked copy of a value."""
         return self.codec.copy(value, path)
 
-    def _check_outside_a_step(self) -> None:
+    def _check_may_wait(self, timeout: float | None) -> None:
+        check_wait(timeout)
         if CURRENT_STEP.get() is not None:
             raise WaitInStepError(f"the job {self.job_id!r}")
 

@@ -12,6 +12,7 @@ from flowforge.at_rest import append_at_rest, check_is_kept, wait_until_safe
 from flowforge.job_starts import settled
 from flowforge.job_status import JobStatus
 from flowforge.records import JobClosed, JobMoved
+from flowforge.runtime_checks import check_wait
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def live_of(job_state: JobState, asked: str) -> Job | None:
 
 def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float | None) -> list[StillRunning]:
     """Do what `JobState.pause` promises."""
+    check_wait(timeout)
     if not job_state.request_pause(reason, checkpoint) or CURRENT_STEP.get() is not None:
         return []
     live = job_state.live

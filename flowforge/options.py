@@ -34,7 +34,7 @@ class RuntimeOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise RuntimeOptionError(name, value, "Give a whole number, 1 or more.")
-        if self.history not in {"full", "recent", "off"}:
+        if self.history not in ("full", "recent", "off"):
             raise RuntimeOptionError("history", self.history, "Give one of ['full', 'recent', 'off'].")
         if not is_amount(self.shutdown_timeout):
             raise RuntimeOptionError("shutdown_timeout", self.shutdown_timeout, "Give seconds, 0 or more.")

@@ -18,7 +18,7 @@ from actors.registry import Registry
 from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.tracked_convert import Codec as StateCodec
-from flowforge.durable_jobs import DurableJobs, bases_for, let_end
+from flowforge.durable_jobs import DurableJobs, bases_for, checked_flows, let_end
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
@@ -30,6 +30,7 @@ from flowforge.output_handler import InlineOutputPump, OutputHandler, OutputPump
 from flowforge.output_pumps import OutputPumps
 from flowforge.runtime_checks import (
     check_outside_a_step,
+    check_wait,
     checked_options,
     checked_registry,
     close_soon,
@@ -78,6 +79,7 @@ class Runtime(JobLauncher):
         drains_at_exit: bool = True,
     ) -> None:
         self.options = checked_options(thread_pool_size, options, store)
+        given = checked_flows(flows)
         self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
             self.options.thread_pool_size, drains_at_exit=False
         )
@@ -107,7 +109,7 @@ class Runtime(JobLauncher):
             cast("Store", self.log).call_when_failed(lambda: note_failure(me))
             try:
                 self._take_store()
-                self._durable.open(flows, self._take_recovered)
+                self._durable.open(given, self._take_recovered)
             except BaseException:
                 self.shutdown(wait=False)
                 raise
@@ -163,6 +165,7 @@ class Runtime(JobLauncher):
         outputs. False if some step still held its thread at the end, or outputs were left.
         """
         check_outside_a_step("all jobs")
+        check_wait(timeout)
         self.check_process("be shut down")
         self._is_closed = True
         self._table.close()

@@ -15,7 +15,7 @@ from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import PayloadMismatchError
 from flowforge.job_errors import RuntimeOptionError, WaitInStepError
 from flowforge.names import check_name
-from flowforge.option_checks import is_positive
+from flowforge.option_checks import is_amount, is_positive
 from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_fits_handler",
     "check_only_resumed",
     "check_outside_a_step",
+    "check_wait",
     "checked_id",
     "checked_options",
     "checked_registry",
@@ -106,6 +107,12 @@ def checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not is_positive(timeout):
         raise RuntimeOptionError("timeout", timeout, "Give seconds above 0, or None for no limit.")
     return timeout
+
+
+def check_wait(timeout: object) -> None:
+    """Raise RuntimeOptionError unless somebody can wait that long."""
+    if timeout is not None and not is_amount(timeout):
+        raise RuntimeOptionError("timeout", timeout, "Give seconds, 0 or more, or None to wait for ever.")
 
 
 def checked_id(job_id: str | None) -> str:

@@ -1,6 +1,7 @@
 """Wrong calls of a runtime, a flow and a job fail at once, name the value and the remedy, and lose nothing."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,11 +78,69 @@ def test_the_pools_size_is_given_once() -> None:
         ({"options": {}}, r"^The option options cannot be \{\}\. Give RuntimeOptions"),
         ({"registry": {}}, r"^The option registry cannot be \{\}\. Give a FlowRegistry, or None"),
         ({"thread_pool_size": 0}, "^The option thread_pool_size cannot be 0"),
+        (
+            {"flows": Flow("f")},
+            r"^The option flows cannot be <Flow 'f'.*>\. Give a list of flows, as in flows=\[flow\]",
+        ),
+        ({"flows": None}, r"^The option flows cannot be None\. Give a list of flows"),
+        ({"flows": ["f"]}, r"^The option flow cannot be 'f'\. Give a Flow\."),
+        ({"flows": [Flow("f"), Flow("f")]}, r"Two of them have the id 'f'; give each its own\."),
     ],
 )
 def test_a_runtime_made_of_something_else_is_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(RuntimeOptionError, match=text):
         Runtime(**options)
+
+
+def test_a_history_that_is_no_text_is_refused() -> None:
+    with pytest.raises(RuntimeOptionError, match=r"^The option history cannot be \[\]\. Give one of"):
+        RuntimeOptions(history=[])  # type: ignore[arg-type]  # wrong on purpose
+
+
+WAITS: dict[str, Callable[[Runtime, JobState, Any], object]] = {
+    "wait": lambda runtime, job, seconds: job.wait(seconds),
+    "flush": lambda runtime, job, seconds: job.flush(seconds),
+    "pause": lambda runtime, job, seconds: job.pause(timeout=seconds),
+    "pause_job": lambda runtime, job, seconds: runtime.pause_job(job, timeout=seconds),
+    "all jobs": lambda runtime, job, seconds: runtime.wait_until_all_jobs_finished(seconds),
+    "shutdown": lambda runtime, job, seconds: runtime.shutdown(timeout=seconds),
+}
+
+
+@pytest.mark.parametrize("seconds", ["x", -1, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_wait_for_what_is_no_time_is_refused(runtime: Runtime, open_job: JobState, wait: str, seconds: Any) -> None:
+    expected = r"^The option timeout cannot be .*\. Give seconds, 0 or more, or None to wait for ever\.$"
+    with pytest.raises(RuntimeOptionError, match=expected):
+        WAITS[wait](runtime, open_job, seconds)
+
+    assert open_job.status == "running"
+
+
+@pytest.mark.parametrize("job_id", [5, [], "\ud800", "a.b"])
+def test_no_job_is_started_under_what_is_no_id(tmp_path: Path, chain: Chain, job_id: Any) -> None:
+    flow = chain(take)
+    with Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=[flow]) as runtime:
+        with pytest.raises(IllegalNameError, match=r"^The job id .*\."):
+            runtime.exec(flow, entry_params=GOOD, job_id=job_id)
+
+        assert runtime.store.jobs() == []
+
+
+def test_what_is_no_id_is_not_looked_up(tmp_path: Path) -> None:
+    with Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}") as runtime:
+        assert runtime.get_job("\ud800") is None
+        wrong: list[Any] = [[], None, 5]
+        for job_id in wrong:
+            with pytest.raises(IllegalNameError, match=r"^The job id .* is not a non-empty string\."):
+                runtime.get_job(job_id)
+        with pytest.raises(RuntimeOptionError, match=r"^The option letter_id cannot be 5\. Give the id of a"):
+            runtime.requeue_dead_letter(5)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_to_keep_alive_is_a_yes_or_a_no(runtime: Runtime, chain: Chain) -> None:
+    with pytest.raises(RuntimeOptionError, match=r"^The option keep_alive cannot be 'no'\. Give True or False\."):
+        runtime.exec(chain(take), entry_params=GOOD, keep_alive="no")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_pool_size_of_its_own_is_that_of_the_options() -> None:

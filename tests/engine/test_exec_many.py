@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowforge.flow import Flow
-from flowforge.job_errors import PayloadTypeError
+from flowforge.job_errors import PayloadTypeError, RuntimeOptionError
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from flowforge.stores.codec_errors import UnencodableValueError
 
 Chain = Callable[..., Flow]
 
@@ -29,11 +31,27 @@ def test_no_parameters_start_no_job(runtime: Runtime, chain: Chain) -> None:
     assert runtime.exec_many(chain(double), []) == []
 
 
-def test_parameters_that_do_not_fit_raise_after_those_before_them_began(runtime: Runtime, chain: Chain) -> None:
+def test_if_one_of_the_parameters_does_not_fit_no_job_is_started(runtime: Runtime, chain: Chain) -> None:
     with pytest.raises(PayloadTypeError, match="the entry of the flow"):
         runtime.exec_many(chain(double), [{"n": 1}, 2])  # type: ignore[list-item]  # that is the point
 
-    assert len(runtime.list_jobs()) == 1
+    assert runtime.list_jobs() == []
+
+
+def test_if_one_of_the_parameters_cannot_be_kept_no_job_is_started(chain: Chain, tmp_path: Path) -> None:
+    flow = chain(double)
+    with Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=[flow]) as runtime:
+        with pytest.raises(UnencodableValueError, match="entry_params"):
+            runtime.exec_many(flow, [{"n": 1}, {"n": object()}])
+
+        assert runtime.list_jobs() == []
+
+
+@pytest.mark.parametrize("params", [None, {"n": 1}, 5])
+def test_what_is_no_list_of_parameters_is_refused(runtime: Runtime, chain: Chain, params: Any) -> None:
+    expected = r"^The option entry_params cannot be .*\. Give a list of dicts, one for each job\.$"
+    with pytest.raises(RuntimeOptionError, match=expected):
+        runtime.exec_many(chain(double), params)
 
 
 def test_many_durable_jobs_are_on_disk_when_it_returns(chain: Chain, tmp_path: Path) -> None:
