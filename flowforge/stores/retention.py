@@ -10,11 +10,11 @@ from flowforge.option_checks import is_amount
 from flowforge.stores.store_errors import StoreRetentionError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from flowforge.stores.store import KnownJob
+    from flowforge.stores.store import Delete, KnownJob
 
-__all__ = ["checked_statuses", "chosen", "named"]
+__all__ = ["checked_statuses", "chosen", "go_all", "named"]
 
 _USUAL = ("completed", "cancelled")
 _ALLOWED = (*_USUAL, "failed")
@@ -52,6 +52,11 @@ def _checked(job: object, remedy: str) -> str:
     if not isinstance(job, str) or job.encode("utf-8", "replace").decode("utf-8") != job:
         raise StoreRetentionError("id", job, remedy)
     return job
+
+
+def go_all(jobs: Sequence[str], delete: Delete) -> Sequence[str]:
+    """Delete all of these jobs, for no runtime uses any."""
+    return delete(jobs)
 
 
 def _limit_of(older_than: float | timedelta | datetime | None, now: float) -> float | None:

@@ -30,9 +30,9 @@ from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
 from flowforge.stores.record_form import decode_record, encode_record
-from flowforge.stores.retention import checked_statuses, chosen, named
+from flowforge.stores.retention import checked_statuses, chosen, go_all, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
-from flowforge.stores.sqlite_tables import Part, SqliteTables, Stored
+from flowforge.stores.sqlite_tables import SqliteTables, Stored
 from flowforge.stores.sqlite_writer import SqliteWriter
 from flowforge.stores.store import History
 from flowforge.stores.store_errors import (
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from flowforge.stores.byte_layers import ByteLayer
     from flowforge.stores.codec import Codec
     from flowforge.stores.job_rows import JobRow
-    from flowforge.stores.store import Delete, Fold, KnownJob, LetGo
+    from flowforge.stores.store import Fold, KnownJob, LetGo
 
 __all__ = ["SqliteStore"]
 
@@ -132,7 +132,7 @@ class SqliteStore:
         )
         self._folder: Folder | None = None
         self._keeps_records = False
-        self._let_go: LetGo = _go_all
+        self._let_go: LetGo = go_all
         self._is_forked = False
         run_in_forked_child(self._give_up_in_child)
         self._writer.start()
@@ -258,11 +258,8 @@ class SqliteStore:
 
     def histories(self, jobs: Sequence[str]) -> list[History | FlowForgeError]:
         """`history` of each of these jobs, or why it cannot be read."""
-
-        def read(tables: SqliteTables) -> list[Stored | FlowForgeError | None]:
-            return [_stored_or_error(tables, job) for job in jobs]
-
-        return [self._history_or_error(stored) for stored in self._read(read)]
+        found = self._read(lambda tables: [tables.stored_or_error(job) for job in jobs])
+        return [self._history_or_error(stored) for stored in found]
 
     def _history_or_error(self, stored: Stored | FlowForgeError | None) -> History | FlowForgeError:
         if isinstance(stored, Stored):
@@ -280,7 +277,7 @@ class SqliteStore:
     def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
         first = last = 0
         while True:
-            part, stored = self._read(partial(_next_part, job=job, last=last))
+            part, stored = self._read(partial(SqliteTables.next_part, job=job, last=last))
             if part is None:
                 if stored is not None and first in {0, stored.row.first}:
                     yield stored.records, stored.apart
@@ -316,13 +313,12 @@ class SqliteStore:
             return
         # The runtime before may have left something that is on its way, and this one is to read all.
         self._queue.wait_until_safe(self._queue.last)
-        with self._io:
-            if self._folder is not None:
-                raise StoreInUseError(self.path, None)
-            self._keeps_records = keeps_records
-            self._folder = folder = Folder(self._next_long, self._shorten, fold)
-            self._tables.on_long = folder.look
-        folder.start()
+        if self._folder is not None:
+            raise StoreInUseError(self.path, None)
+        self._keeps_records = keeps_records
+        self._folder = Folder(self._next_long, self._shorten, fold)
+        self._tables.on_long = self._folder.look
+        self._folder.start()
 
     def _stop_folding(self) -> None:
         if (folder := self._folder) is not None:
@@ -345,7 +341,7 @@ class SqliteStore:
 
     def let_go_with(self, let_go: LetGo | None) -> None:
         """From now on delete by way of `let_go`, which knows the jobs that are in use; called with no lock held."""
-        self._let_go = let_go or _go_all
+        self._let_go = let_go or go_all
 
     def prune(
         self, older_than: float | timedelta | datetime | None = None, status: str | Iterable[str] | None = None
@@ -358,31 +354,25 @@ class SqliteStore:
         now = self._clock.now()
         statuses = checked_statuses(status)
 
-        def delete(free: Sequence[str]) -> list[str]:
-            return uninterrupted(partial(delete_now, free))
+        def old(jobs: list[KnownJob]) -> list[str]:
+            return chosen(jobs, older_than, statuses, now)
 
-        def delete_now(free: Sequence[str]) -> list[str]:
-            with self._tidied() as tables:
-                # Something may have been done to one of them since they were chosen.
-                still = set(chosen(tables.jobs(), older_than, statuses, now))
-                return tables.delete([job for job in free if job in still])
-
-        return len(self._let_go(chosen(self.jobs(), older_than, statuses, now), delete))
+        return len(self._let_go(old(self.jobs()), lambda free: uninterrupted(partial(self._delete, free, old))))
 
     def delete(self, jobs: str | Iterable[str]) -> int:
         """Forget jobs, whatever their status, but for those that run; give the number of those that were there.
 
         A text is the id of one job. StoreRetentionError for what is no id.
         """
+        return len(self._let_go(named(jobs), lambda free: uninterrupted(partial(self._delete, free))))
 
-        def delete(free: Sequence[str]) -> list[str]:
-            return uninterrupted(partial(delete_now, free))
-
-        def delete_now(free: Sequence[str]) -> list[str]:
-            with self._tidied() as tables:
-                return tables.delete(free)
-
-        return len(self._let_go(named(jobs), delete))
+    def _delete(self, free: Sequence[str], old: Callable[[list[KnownJob]], list[str]] | None = None) -> list[str]:
+        with self._tidied() as tables:
+            if old is not None:
+                # Something may have been done to one of them since they were chosen.
+                still = frozenset(old(tables.jobs()))
+                free = [job for job in free if job in still]
+            return tables.delete(free)
 
     def vacuum(self) -> None:
         """Give the space of forgotten jobs back to the disk; nothing is made safe meanwhile."""
@@ -401,22 +391,5 @@ class SqliteStore:
         _INHERITED.append(self._file)
 
 
-def _go_all(jobs: Sequence[str], delete: Delete) -> Sequence[str]:
-    """With no runtime, none is in use."""
-    return delete(jobs)
-
-
 _INHERITED: list[SqliteFile] = []
 """In a forked child, files of its parent: closing one would let go of the parent's locks."""
-
-
-def _stored_or_error(tables: SqliteTables, job: str) -> Stored | FlowForgeError | None:
-    try:
-        return tables.stored(job)
-    except StoreDamagedError as error:
-        return error
-
-
-def _next_part(tables: SqliteTables, job: str, last: int) -> tuple[Part | None, Stored | None]:
-    part = tables.aside_after(job, last)
-    return part, tables.stored(job) if part is None else None

@@ -243,6 +243,18 @@ class SqliteTables:
             return Stored(row, None, more, apart, 0)
         return found._replace(row=row, records=found.records + more, apart=found.apart | apart)
 
+    def stored_or_error(self, job: str) -> Stored | StoreDamagedError | None:
+        """`stored`, or what it raises."""
+        try:
+            return self.stored(job)
+        except StoreDamagedError as error:
+            return error
+
+    def next_part(self, job: str, last: int) -> tuple[Part | None, Stored | None]:
+        """`aside_after`, or, when that has no more, `stored`."""
+        part = self.aside_after(job, last)
+        return part, self.stored(job) if part is None else None
+
     def _in_chunks(self, job: str) -> Stored | None:
         rows = self._rows_of([job])
         if not rows:
