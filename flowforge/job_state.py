@@ -19,14 +19,14 @@ from flowforge.async_waiting import wait_on_loop
 from flowforge.at_rest import check_outcome, last_number, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
-from flowforge.job_errors import JobFinishedError, UnknownJobError, UnknownTargetError, WaitInStepError
+from flowforge.job_errors import JobFinishedError, UnknownJobError, UnknownTargetError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
 from flowforge.job_steering import cancel_job, close_job, live_of, pause_job, request_pause
 from flowforge.output_handler import output_handler_from
 from flowforge.records import ErrorInfo
 from flowforge.routine_errors import ForeignStateError, OutsideStepError
-from flowforge.runtime_checks import check_wait
+from flowforge.runtime_checks import check_outside_a_step, check_wait
 from flowforge.shared_data import SharedData, SharedLog
 from flowforge.step_context import CURRENT_STEP
 from flowforge.stores.codec import Codec
@@ -382,8 +382,7 @@ class JobState:
 
     def _check_may_wait(self, timeout: float | None) -> None:
         check_wait(timeout)
-        if CURRENT_STEP.get() is not None:
-            raise WaitInStepError(f"the job {self.job_id!r}")
+        check_outside_a_step(f"the job {self.job_id!r}")
 
     def _has_begun(self, timeout: float | None) -> bool:
         """Wait until a job that a step starts has begun, or will not."""
