@@ -15,6 +15,7 @@ from flowforge.stores.byte_layers import Compression
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import History
+from flowforge.stores.uninterrupted import uninterrupted
 from flowforge.testing.store_contract import moved, started, written
 
 JOBS = strategies.sampled_from(["a", "b\0", "b", ""])
@@ -142,10 +143,18 @@ class SqliteStoreMachine(RuleBasedStateMachine):
     @invariant()
     def keeps_each_large_value_once_and_as_long_as_a_record_names_it(self) -> None:
         self.store.wait_until_safe(self.last)
-        with self.store._io:  # noqa: SLF001 - nobody else may fold between the two looks
-            named = {job: large_values(self.named(job)) for job in self.appended}
-            kept = self.store._file.connection.execute("SELECT job FROM large").fetchall()  # noqa: SLF001 - as above
-        assert Counter(job for (job,) in kept) == Counter({job: len(values) for job, values in named.items() if values})
+
+        def look() -> None:
+            # On a thread that is not the main one a read needs no other thread.
+            with self.store._io:  # noqa: SLF001 - nobody else may fold between the two looks
+                named = {job: large_values(self.named(job)) for job in self.appended}
+                execute = self.store._file.connection.execute  # noqa: SLF001 - as above
+                kept = execute("SELECT job FROM large").fetchall()
+            assert Counter(job for (job,) in kept) == Counter(
+                {job: len(values) for job, values in named.items() if values}
+            )
+
+        uninterrupted(look)
 
     def named(self, job: str) -> list[Record]:
         return list(list(self.store.every_record(job)) if self.keeps_records else self.store.history(job).records)
