@@ -157,7 +157,7 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         uninterrupted(look)
 
     def named(self, job: str) -> list[Record]:
-        return list(list(self.store.every_record(job)) if self.keeps_records else self.store.history(job).records)
+        return list(self.store.every_record(job) if self.keeps_records else self.store.history(job).records)
 
     @invariant()
     def lists_the_jobs(self) -> None:

@@ -1,6 +1,7 @@
 """Runtimes on both dispatchers, and short ways to run a flow and take single turns of its actors."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,21 @@ def _name_of(choice: object) -> str:
         return "timer" if hasattr(choice, "cancel") else "loop"
     parts = str(urn).split(":")
     return parts[3] if len(parts) > 3 else parts[-1]
+
+
+@pytest.fixture
+def boot(tmp_path: Path) -> Iterator[Callable[..., Runtime]]:
+    """`boot(flow, ...)`: a runtime with threads on the test's store; the one before it is shut down."""
+    running: list[Runtime] = []
+
+    def start(*flows: Flow) -> Runtime:
+        stop()
+        running.append(Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=flows))
+        return running[0]
+
+    def stop() -> None:
+        while running:
+            assert running.pop().shutdown(timeout=30)
+
+    yield start
+    stop()

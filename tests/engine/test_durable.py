@@ -22,6 +22,7 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreInUseError
+from tests.engine.machine import found
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
@@ -40,30 +41,6 @@ def finished(job: JobState) -> JobState:
     job.close()
     assert job.wait(30)
     return job
-
-
-def found(runtime: Runtime, job_id: str = "job") -> JobState:
-    job = runtime.get_job(job_id)
-    assert job is not None
-    return job
-
-
-@pytest.fixture
-def boot(tmp_path: Path) -> Iterator[Boot]:
-    """`boot(flow, ...)`: a runtime with threads on the test's store; the one before it is shut down."""
-    running: list[Runtime] = []
-
-    def start(*flows: Flow) -> Runtime:
-        stop()
-        running.append(Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=flows))
-        return running[0]
-
-    def stop() -> None:
-        while running:
-            assert running.pop().shutdown(timeout=30)
-
-    yield start
-    stop()
 
 
 # Starting

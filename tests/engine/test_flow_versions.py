@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from actors.testing.manual_clock import ManualClock
-from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.durable_jobs import bases_for
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
@@ -15,14 +13,13 @@ from flowforge.job_errors import FlowChangedError, MigrationFailedError, NoCurso
 from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
 from flowforge.options import RuntimeOptions
-from flowforge.output_handler import InlineOutputPump
 from flowforge.records import JobMoved, JobReplaced
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
-from flowforge.stores.memory import MemoryStore
 from flowforge.stores.store import History
+from tests.engine.machine import Machine as Process
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
@@ -50,31 +47,11 @@ def nothing(job: JobMigration) -> None:
     pass
 
 
-class InlineRuntime(Runtime):
-    """Handles outputs in turns of the dispatcher."""
+class Machine(Process):
+    """A process with one job, whose messages may wait."""
 
-    make_pump = InlineOutputPump
-
-
-class Machine:
-    """A process on a virtual clock that can be killed: only what was flushed outlives it."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.disk: list[tuple[str, bytes]] = []
-        self.runtime: Runtime
-
-    def boot(self, *flows: Flow) -> Runtime:
-        self.store = MemoryStore(Codec(), lambda: None, disk=self.disk)
-        dispatcher = self.dispatcher = SteppedDispatcher(self.clock)
-        self.runtime = InlineRuntime(dispatcher=dispatcher, store=self.store, flows=flows, drains_at_exit=False)
-        return self.runtime
-
-    def run(self) -> None:
-        while True:
-            self.store.flush()
-            if not self.dispatcher.step() and not self.store.waiting:
-                return
+    def run(self, *, lets_time_pass: bool = False, until: Callable[[], bool] = lambda: False) -> None:
+        super().run(lets_time_pass=lets_time_pass, until=until)
 
     def left_waiting(self, flow: Flow, slot: str = "b", number: int = 3) -> None:
         """A process that was killed while messages waited in the slot `input` of a routine."""

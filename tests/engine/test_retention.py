@@ -1,7 +1,7 @@
 """Jobs that a store lets go: the runtime knows them no more, uses none of them, and may start their ids anew."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,6 @@ def work(self: Routine, n: int = 0) -> None:
 @pytest.fixture
 def flow(chain: Chain) -> Flow:
     return chain(work, error_handler=SKIP)
-
-
-@pytest.fixture
-def boot(tmp_path: Path) -> Iterator[Boot]:
-    """`boot(flow, ...)`: a runtime on the test's store; the one before it is shut down."""
-    running: list[Runtime] = []
-
-    def start(*flows: Flow) -> Runtime:
-        stop()
-        running.append(Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=flows))
-        return running[0]
-
-    def stop() -> None:
-        while running:
-            assert running.pop().shutdown(timeout=30)
-
-    yield start
-    stop()
 
 
 def finished(runtime: Runtime, flow: Flow, job_id: str, n: int = 1) -> JobState:

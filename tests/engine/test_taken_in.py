@@ -1,6 +1,6 @@
 """Jobs from files and from memory go on in a store; no job goes on in two places."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import KnownJob
+from tests.engine.machine import found
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
@@ -31,34 +32,10 @@ def numbers(job: JobState, output: str = "a.out") -> list[Any]:
     return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
-def found(runtime: Runtime, job_id: str = "job") -> JobState:
-    job = runtime.get_job(job_id)
-    assert job is not None
-    return job
-
-
 def finished(job: JobState) -> JobState:
     job.close()
     assert job.wait(30)
     return job
-
-
-@pytest.fixture
-def boot(tmp_path: Path) -> Iterator[Boot]:
-    """`boot(flow, ...)`: a runtime with threads on the test's store; the one before it is shut down."""
-    running: list[Runtime] = []
-
-    def start(*flows: Flow) -> Runtime:
-        stop()
-        running.append(Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=flows))
-        return running[0]
-
-    def stop() -> None:
-        while running:
-            assert running.pop().shutdown(timeout=30)
-
-    yield start
-    stop()
 
 
 @pytest.fixture
