@@ -37,7 +37,8 @@ def feed(  # noqa: PLR0917 - as `Runtime.post` has them
     lane = plan.entry_lane(slot)
     check_fits_handler(plan, lane, values)
     to = Destination(routine, plan.slots[lane].name)
-    live = state.live if state.starting is None else state.starting.job
+    # From outside never the one that a step may ask for this very moment: it has not begun.
+    live = state.live if step is None or state.starting is None else state.starting.job
     if live is None or live.is_isolated:
         values = state.codec.copy(values, f"the payload for {to.routine}.{to.slot}")
     if step is None:
