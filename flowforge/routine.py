@@ -159,7 +159,7 @@ class Routine(metaclass=_RoutineType):
         Raises OutsideStepError, ForeignStepError for another routine's event, UnknownEventError.
         """
         step = CURRENT_STEP.get()
-        if step is None or not step.is_open or not step.owns(self):
+        if step is None or not step.is_open or step.routine is not self:
             step = self._own_step(event)
         step.emit(event, data)
 
@@ -196,7 +196,7 @@ class Routine(metaclass=_RoutineType):
     def state(self) -> dict[str, Any]:
         """The routine's state: changes inside a step take effect with it; in a constructor, the initial state."""
         step = CURRENT_STEP.get()
-        if step is not None and step.is_open and step.owns(self):
+        if step is not None and step.is_open and (step.routine is self or step.owns(self)):
             return step.state
         if self._is_instance:
             remedy = "Change it in a handler; give it its first values in the constructor."

@@ -16,6 +16,11 @@ class StepContext(Protocol):
         ...
 
     @property
+    def routine(self) -> object:
+        """The instance whose handler is called."""
+        ...
+
+    @property
     def state(self) -> dict[str, Any]:
         """The routine's state, tracked; changes take effect with the step."""
         ...

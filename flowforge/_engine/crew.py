@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from actors.mailbox import Mailbox
 from flowforge._engine.failures import fail_step, wait_for_retry
 from flowforge._engine.routine_actor import RoutineActor, with_counts
-from flowforge._engine.step import Step
 from flowforge._engine.worker import Worker
 from flowforge.records import MessageMerged
 from flowforge.structs import replace
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge._engine.job_data import JobData, Retry
     from flowforge._engine.plan import RoutinePlan
+    from flowforge._engine.step import Step
     from flowforge._engine.work import Work
     from flowforge.records import Message
 
@@ -86,7 +86,7 @@ class Crew(RoutineActor):
             self._merge(work)
         except Exception as error:  # noqa: BLE001 - a merge function is the user's code, answered like a step's
             self.work = work
-            fail_step(self, Step(self, work), error)
+            fail_step(self, self.new_step(work), error)
             return False
         return True
 

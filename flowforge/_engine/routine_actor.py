@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from actors.mailbox import Lane, Mailbox
 from flowforge._engine.bounds import note_popped
 from flowforge._engine.failures import fail_step, give_up, wait_for_retry
-from flowforge._engine.step import Step
 from flowforge._engine.tracked_plain import plain_copy
 from flowforge._engine.waiting import SlotsWaiting
 from flowforge._engine.work import Work, ignore
@@ -67,9 +66,7 @@ class RoutineActor(Worker):
         """The call of a slot's handler with one message."""
         slot = self.plan.slots[lane]
         is_merged = slot.merge_strategy != "override" and not message.is_merged
-        return Work(
-            slot.name, lane, (message,), self.calls[lane] or self.call_of(lane), message.payload, None, is_merged
-        )
+        return Work(slot.name, lane, (message,), self.calls[lane] or self.call_of(lane), message.payload, is_merged)
 
     def consume(self, work: Work) -> None:
         mailbox, take = self.mailbox, work.take
@@ -141,7 +138,7 @@ class RoutineActor(Worker):
         take = {self.plan.lanes[slot]: count for slot, count in waiting.counts.items() if count}
         self.work = self._taking(take, {})
         self.work.is_undecided = True
-        fail_step(self, Step(self, self.work), error)
+        fail_step(self, self.new_step(self.work), error)
 
     def available_work(self) -> Work | None:
         work = self.work
@@ -161,7 +158,7 @@ class RoutineActor(Worker):
         taken = {self.plan.slots[lane].name: list(islice(lanes[lane].items, n)) for lane, n in take.items()}
         messages = tuple(message for found in taken.values() for message in found)
         slot_data = {slot: [message.payload for message in found] for slot, found in taken.items()}
-        return Work("+".join(taken), -1, messages, self.call_logic, (slot_data, message), take)
+        return Work("+".join(taken), -1, messages, self.call_logic, (slot_data, message), take=take)
 
     def _plan_check(self, delay: float | None) -> None:
         if delay is not None and not self.is_check_pending:

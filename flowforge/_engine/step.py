@@ -12,6 +12,7 @@ from flowforge._engine.tracked_plain import detach, plain_copy
 from flowforge.graph_errors import UnknownEventError
 from flowforge.records import Delivery, Destination, Message, Output, Timer
 from flowforge.routine_errors import AbandonedStepError
+from flowforge.structs import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,20 +20,35 @@ if TYPE_CHECKING:
     from flowforge._engine.plan import Target
     from flowforge._engine.work import Work
     from flowforge._engine.worker import Worker
+    from flowforge.routine import Routine
 
 __all__ = ["Step"]
 
 
-class Step:
+class Step(Struct, eq=False):
     """What a handler's `emit`, state and shared data go to; used by the thread or task that runs the handler.
 
     Nothing in it can be seen by another step before the job commits it, or after it was rolled back.
     """
 
-    # Most steps need none of these, so they are set when they are needed.
-    is_open = True
-    is_final = True
-    is_abandoned = False
+    worker: Worker
+    work: Work
+    epoch: int
+    started: float
+    """By the monotonic clock, as `ended`."""
+    began: float
+    """Seconds since the epoch."""
+    routine: Routine
+    """The instance whose handler is called."""
+    state: dict[str, Any]
+    """Kept here, so that a step that was abandoned cannot reach the state of the attempt after it."""
+    index: int
+    """The number of the next message that it emits, among those of its work."""
+    emissions: list[tuple[Target | None, str, dict[str, Any]]]
+    ended: float = 0.0
+    is_open: bool = True
+    is_final: bool = True
+    is_abandoned: bool = False
     error: BaseException | None = None
     outputs: list[Output] | None = None
     shared: SharedBuffer | None = None
@@ -43,20 +59,8 @@ class Step:
     """The instant and the delay of those emissions that are for later, by their place among all."""
     posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
     after_commit: Sequence[tuple[Callable[[], object], Callable[[], object] | None]] = ()
-    _calls = 0
+    _calls: int = 0
     _random: random.Random | None = None
-
-    def __init__(self, worker: Worker, work: Work) -> None:
-        job = worker.job
-        self.worker = worker
-        self.work = work
-        self.epoch = job.epoch
-        self.started = self.ended = job.clock.monotonic()
-        # Kept here, so that a step that was abandoned cannot reach the state of the attempt after it.
-        self.state: dict[str, Any] = worker.user_state
-        self.began = job.clock.now()
-        self.index = work.messages[0].progress
-        self.emissions: list[tuple[Target | None, str, dict[str, Any]]] = []
 
     # What a handler reaches through its routine
 
@@ -79,8 +83,7 @@ class Step:
         return self._random
 
     def owns(self, routine: object) -> bool:
-        worker = self.worker
-        return routine is worker.instance or routine is worker.plan.template
+        return routine is self.routine or routine is self.worker.plan.template
 
     def now(self) -> float:
         return self.worker.job.clock.now()

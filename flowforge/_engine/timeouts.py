@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from actors.mailbox_status import MailboxStatus
 from flowforge._engine.orders import Renew
-from flowforge._engine.step import Step
 from flowforge.job_errors import StepTimeoutError
 
 if TYPE_CHECKING:
+    from flowforge._engine.step import Step
     from flowforge._engine.worker import Worker
 
 __all__ = ["abandon", "time_out"]
@@ -22,7 +22,7 @@ def time_out(worker: Worker, step: Step) -> None:
             return
         error = StepTimeoutError(worker.plan.id, worker.instance.step_timeout or 0.0, still_runs=worker.task is None)
         abandon(worker, step)
-        ghost = Step(worker, step.work)
+        ghost = worker.new_step(step.work)
         ghost.epoch, ghost.started = step.epoch, step.started
         ghost.error = error
         worker.end(ghost)

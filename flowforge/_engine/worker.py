@@ -131,7 +131,7 @@ class Worker(InstanceActor):
         left = limits.max_messages
         deadline = monotonic() + limits.max_seconds
         while item is not None:
-            is_step = isinstance(item, Step)
+            is_step = type(item) is Step
             left -= 1
             if is_step:
                 is_pending = call_handler(self, item)
@@ -254,8 +254,15 @@ class Worker(InstanceActor):
         if self.mailbox.status is MailboxStatus.RUNNING:
             self.requeue()
 
+    def new_step(self, work: Work) -> Step:
+        """A step that begins now."""
+        job, instance = self.job, self.instance
+        clock = job.clock
+        progress = work.messages[0].progress
+        return Step(self, work, job.epoch, clock.monotonic(), clock.now(), instance, self.user_state, progress, [])
+
     def begin_step(self, work: Work) -> Step:
-        step = self.step = Step(self, work)
+        step = self.step = self.new_step(work)
         timeout = self.instance.step_timeout
         if timeout is not None:
             self.timer = self.job.dispatcher.call_later(timeout, lambda: time_out(self, step))
