@@ -2,14 +2,15 @@
 
 Guarantees:
 
-- `apply_all` is called by one thread at a time, in the order of positions; equal records give equal figures.
+- `apply` and `apply_steps` are called by one thread at a time, in the order of positions; equal records give equal
+  figures.
 - Readers on any thread get frozen figures of one instant, between two records. One lock guards all counts; a
   reader holds it only to copy them, and works out its figures afterwards.
 - Memory is bounded by the numbers of routines and connections, not by the number of records.
 """
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -71,39 +72,38 @@ class ExecutionTracker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
-        self._sent: defaultdict[tuple[str, Destination], int] = defaultdict(int)
+        self._sent: Counter[tuple[str, Destination]] = Counter()
         self._first_at: float | None = None
         self._last_at = 0.0
 
     def apply(self, record: Record) -> None:
         """Count one record; those that say nothing about the figures only move the time."""
-        self.apply_all((record,))
-
-    def apply_all(self, records: Sequence[Record]) -> None:
-        """`apply` for several records, at least one."""
+        if isinstance(record, StepCommitted):
+            self.apply_steps([record], {record.routine: [record]})
+            return
         with self._lock:
-            self._last_at = records[-1].at
-            if self._first_at is None:
-                self._first_at = records[0].at
-            sent = self._sent
-            times: dict[str, list[float]] = {}
-            for record in records:
-                if type(record) is not StepCommitted:
-                    self._apply_rare(record)
-                    continue
-                routine = record.routine
-                if routine in times:
-                    times[routine].append(record.duration)
-                else:
-                    times[routine] = [record.duration]
-                if record.is_final:
-                    self._tallies[routine].add_call(record.queued)
-                for delivery in record.deliveries:
-                    sent[delivery.message.source, delivery.to] += 1
-            for routine, durations in times.items():
+            self._note_time(record, record)
+            if isinstance(record, StepFailed):
+                tally = self._tallies[record.routine]
+                tally.errors += 1
+                tally.times.add(record.duration)
+                tally.add_calls([record.queued])
+            elif isinstance(record, RetryScheduled):
+                self._tallies[record.routine].retries += 1
+            elif isinstance(record, MessageGivenUp):
+                self._tallies[record.routine].dead_letters += 1
+
+    def apply_steps(self, steps: Sequence[StepCommitted], by_routine: Mapping[str, Sequence[StepCommitted]]) -> None:
+        """`apply` for several steps, at least one, which are given by routine as well; each costs less so."""
+        sent = [(delivery.message.source, delivery.to) for step in steps for delivery in step.deliveries]
+        with self._lock:
+            self._note_time(steps[0], steps[-1])
+            self._sent.update(sent)
+            for routine, own in by_routine.items():
                 tally = self._tallies[routine]
-                tally.steps += len(durations)
-                tally.times.add_all(durations)
+                tally.steps += len(own)
+                tally.times.add_all([step.duration for step in own])
+                tally.add_calls([step.queued for step in own if step.is_final])
 
     def statistics(self) -> FlowStatistics:
         """All figures at this instant; any thread may ask."""
@@ -152,16 +152,10 @@ class ExecutionTracker:
             for source, routine, slot, number in tree["sent"]:
                 self._sent[source, Destination(routine, slot)] = number
 
-    def _apply_rare(self, record: Record) -> None:
-        if isinstance(record, StepFailed):
-            tally = self._tallies[record.routine]
-            tally.errors += 1
-            tally.times.add(record.duration)
-            tally.add_call(record.queued)
-        elif isinstance(record, RetryScheduled):
-            self._tallies[record.routine].retries += 1
-        elif isinstance(record, MessageGivenUp):
-            self._tallies[record.routine].dead_letters += 1
+    def _note_time(self, first: Record, last: Record) -> None:
+        self._last_at = last.at
+        if self._first_at is None:
+            self._first_at = first.at
 
 
 class _Tally:
@@ -174,11 +168,10 @@ class _Tally:
         self.times = TimeHistogram()
         self.queued = self.longest_queued = 0.0
 
-    def add_call(self, queued: float) -> None:
-        self.calls += 1
-        self.queued += queued
-        if queued > self.longest_queued:  # noqa: PLR1730 - max() costs three times as much in a hot path.
-            self.longest_queued = queued
+    def add_calls(self, queued: Sequence[float]) -> None:
+        self.calls += len(queued)
+        self.queued = sum(queued, self.queued)
+        self.longest_queued = max((self.longest_queued, *queued))
 
     def counts(self) -> list[float]:
         facts = self.calls, self.steps, self.errors, self.retries, self.dead_letters

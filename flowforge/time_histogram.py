@@ -6,7 +6,7 @@ H. K. Lee, VLDB 2019). Only buckets that were hit take memory, and there are at 
 """
 
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -29,7 +29,7 @@ class TimeHistogram:
     __slots__ = ("_buckets", "longest", "shortest", "total")
 
     def __init__(self) -> None:
-        self._buckets: defaultdict[int, int] = defaultdict(int)
+        self._buckets: Counter[int] = Counter()
         self.total = 0.0
         self.shortest = math.inf
         self.longest = 0.0
@@ -40,15 +40,14 @@ class TimeHistogram:
 
     def add_all(self, times: Sequence[float]) -> None:
         """Count several times, at least one; what each costs is less than by itself."""
+        shortest, longest = min(times), max(times)
         self.total = sum(times, self.total)
-        self.shortest = min(self.shortest, *times)
-        self.longest = max(self.longest, *times)
-        buckets = self._buckets
-        for seconds in times:
-            if _SHORTEST <= seconds <= _LONGEST:
-                buckets[int(_log(seconds) * _PER_E + _OFFSET)] += 1
-            else:
-                buckets[0 if seconds < _SHORTEST else _LAST] += 1
+        self.shortest = min(self.shortest, shortest)
+        self.longest = max(self.longest, longest)
+        if shortest >= _SHORTEST and longest <= _LONGEST:
+            self._buckets.update([int(_log(seconds) * _PER_E + _OFFSET) for seconds in times])
+        else:
+            self._buckets.update(map(_bucket_of, times))
 
     def to_list(self) -> list[Any]:
         """Sum, smallest, largest and buckets, as plain data; `from_list` is the way back."""
@@ -56,12 +55,12 @@ class TimeHistogram:
         return [self.total, shortest, self.longest, [list(pair) for pair in sorted(self._buckets.items())]]
 
     @classmethod
-    def from_list(cls, total: float, shortest: float | None, longest: float, buckets: list[list[int]]) -> Self:
+    def from_list(cls, total: float, shortest: float | None, longest: float, buckets: list[tuple[int, int]]) -> Self:
         """The histogram that `to_list` described."""
         found = cls()
         found.total, found.longest = total, longest
         found.shortest = math.inf if shortest is None else shortest
-        found._buckets.update((bucket, count) for bucket, count in buckets)
+        found._buckets.update(dict(buckets))
         return found
 
     def copy(self) -> Self:
@@ -94,6 +93,12 @@ class TimeHistogram:
         # The point of a bucket from which both its ends are equally far, relative to themselves.
         middle = math.exp((bucket - _OFFSET) / _PER_E) * (1 + MAX_RELATIVE_ERROR) if bucket else 0.0
         return min(max(middle, self.shortest), self.longest)
+
+
+def _bucket_of(seconds: float) -> int:
+    if seconds < _SHORTEST:
+        return 0
+    return int(_log(seconds) * _PER_E + _OFFSET) if seconds <= _LONGEST else _LAST
 
 
 _log = math.log
