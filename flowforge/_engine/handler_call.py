@@ -18,36 +18,42 @@ __all__ = ["call_handler"]
 
 def call_handler(worker: Worker, step: Step) -> bool:
     """Call the handler, or go on with its generator, on this thread and without the lock; True if it is pending."""
+    job = worker.job
     try:
         worker.tracked.begin()
         worker.has_begun = True
-        if worker.stream is None:
-            context = worker.job.context.copy()
-            result = context.run(_enter, step)
-            if result is None:
-                worker.end(step)
-                return False
-            if isinstance(result, Coroutine):
-                _run_async(worker, step, result, context)
+        if worker.stream is not None:
+            if _advance(worker, step):
                 return True
-            if not isinstance(result, Generator | AsyncGenerator):
-                worker.end(step)
-                return False
-            with worker.job.lock:
-                if not step.is_abandoned:
-                    worker.stream, worker.stream_context = result, context
-            if step.is_abandoned:
-                # Never begun, so there is nothing to clean up in it; the next attempt has its own.
-                worker.end(step)
-                return False
-        return _advance(worker, step)
+        else:
+            context = job.context.copy()
+            result = context.run(_enter, step)
+            if result is not None and _goes_on(worker, step, result, context):
+                return True
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails this step and nothing else
         step.error = error
-        worker.end(step)
+    step.is_open = False
+    step.ended = job.clock.monotonic()
+    return False
+
+
+def _goes_on(worker: Worker, step: Step, result: object, context: contextvars.Context) -> bool:
+    """Run what the handler has given, if that can be run; True if it is pending."""
+    if isinstance(result, Coroutine):
+        _run_async(worker, step, result, context)
+        return True
+    if not isinstance(result, Generator | AsyncGenerator):
         return False
+    with worker.job.lock:
+        if step.is_abandoned:
+            # Never begun, so there is nothing to clean up in it; the next attempt has its own.
+            return False
+        worker.stream, worker.stream_context = result, context
+    return _advance(worker, step)
 
 
 def _advance(worker: Worker, step: Step) -> bool:
+    """Go on with the generator to its next yield, or its end; True if that is pending."""
     context, stream = worker.stream_context, worker.stream
     assert context is not None
     if isinstance(stream, AsyncGenerator):
@@ -55,7 +61,6 @@ def _advance(worker: Worker, step: Step) -> bool:
         return True
     assert stream is not None
     step.is_final = context.run(_next_segment, step, stream)
-    worker.end(step)
     return False
 
 

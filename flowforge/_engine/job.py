@@ -246,12 +246,12 @@ class Job:
                 is_final,
                 step.ended - step.started,
                 max(0.0, step.began - messages[0].at),
-                tuple(deliveries),
+                deliveries,
                 () if step.outputs is None else tuple(step.outputs),
                 state,
                 shared,
                 () if step.shared_log is None else tuple(step.shared_log),
-                tuple(step.timers),
+                step.timers,
             )
         )
         if step.timers:
@@ -304,8 +304,7 @@ class Job:
 
     def put(self, delivery: Delivery) -> None:
         """Put a message into its slot now."""
-        plan = self.plan.by_id[delivery.to.routine]
-        lane_index = plan.lanes[delivery.to.slot]
+        plan, lane_index = self.plan.places[delivery.to]
         worker = self.workers[plan.index] or engage(self, plan)
         mailbox = worker.mailbox
         if mailbox.put(lane_index, delivery.message):

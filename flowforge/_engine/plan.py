@@ -103,6 +103,7 @@ class FlowPlan:
         "is_isolated",
         "migrations",
         "order",
+        "places",
         "revision",
         "routines",
         "timeout",
@@ -121,6 +122,10 @@ class FlowPlan:
         self.is_isolated = flow.isolate
         self.routines = tuple(RoutinePlan(i, name, routine) for i, (name, routine) in enumerate(flow.routines.items()))
         self.by_id = {plan.id: plan for plan in self.routines}
+        self.places = {
+            Destination(plan.id, slot): (plan, lane) for plan in self.routines for slot, lane in plan.lanes.items()
+        }
+        """The routine and the lane of each slot."""
         self._blueprints: tuple[Blueprint, ...] = ()
         self._connect(flow.connections)
         edges = [(c.source_routine_id, c.target_routine_id) for c in flow.connections]

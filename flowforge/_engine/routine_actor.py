@@ -55,24 +55,23 @@ class RoutineActor(Worker):
     def next_work(self) -> Work | None:
         if self.instance.logic is not None:
             return self._next_activation()
-        lanes = self.mailbox.lanes
-        if len(lanes) == 1 and not self.mailbox.holds:
-            items = lanes[0].items
-            return self.work_on(0, items[0]) if items else None
         lane = self.mailbox.peek()
-        return None if lane < 0 else self.work_on(lane, lanes[lane].items[0])
-
-    def work_on(self, lane: int, message: Message) -> Work:
-        """The call of a slot's handler with one message."""
+        if lane < 0:
+            return None
+        message: Message = self.mailbox.lanes[lane].items[0]
         slot = self.plan.slots[lane]
         is_merged = slot.merge_strategy != "override" and not message.is_merged
         return Work(slot.name, lane, (message,), self.calls[lane] or self.call_of(lane), message.payload, is_merged)
 
     def consume(self, work: Work) -> None:
         mailbox, take = self.mailbox, work.take
-        for lane, count in ((work.lane, 1),) if take is None else take.items():
-            for _ in range(count):
-                mailbox.pop(lane)
+        if take is None:
+            mailbox.pop(work.lane)
+        else:
+            for lane, count in take.items():
+                for _ in range(count):
+                    mailbox.pop(lane)
+        for lane in (work.lane,) if take is None else take:
             if mailbox.lanes[lane].is_over or self.job.space_waiters:
                 note_popped(self.job, self, lane)
 

@@ -53,8 +53,8 @@ class Step(Struct, eq=False):
     outputs: list[Output] | None = None
     shared: SharedBuffer | None = None
     shared_log: list[Any] | None = None
-    deliveries: Sequence[Delivery] = ()
-    timers: Sequence[Timer] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    timers: tuple[Timer, ...] = ()
     delays: dict[int, tuple[float, float]] | None = None
     """The instant and the delay of those emissions that are for later, by their place among all."""
     posts: list[tuple[Destination, dict[str, Any], str | None]] | None = None
@@ -169,7 +169,7 @@ class Step(Struct, eq=False):
         """Turn what was emitted into messages, numbered from where the work's last commit ended."""
         parent, job_id, index = self.work.messages[0], self.worker.job.id, self.index
         parent_id, trace = parent.id, parent.trace
-        correlation = parent.correlation or parent_id
+        correlation, point = parent.correlation or parent_id, parent_id * POINT
         deliveries: list[Delivery] = []
         for target, source, payload in self.emissions if self.delays is None else self._immediate():
             if target is None:
@@ -178,11 +178,11 @@ class Step(Struct, eq=False):
                 self.outputs.append(Output(source, payload))
                 continue
             index += 1
-            number = (parent_id * POINT + index) % MODULUS
+            number = (point + index) % MODULUS
             message = Message(number, job_id, source, payload, at, correlation, parent_id, 0, 0, trace)
             deliveries.append(Delivery(target.destination, message))
         self.index = index + 1
-        self.deliveries = deliveries
+        self.deliveries = tuple(deliveries)
         if self.delays is not None:
             self._seal_timers(at, self.delays)
         if self.posts is not None:
@@ -198,11 +198,11 @@ class Step(Struct, eq=False):
             else:
                 delivery = Delivery(target.destination, message)
                 timers.append(Timer(message.id, self.worker.plan.id, due, delay, delivery))
-        self.timers = timers
+        self.timers = tuple(timers)
 
     def _seal_posts(self, at: float, posts: list[tuple[Destination, dict[str, Any], str | None]]) -> None:
         sealed = [Delivery(to, self._next_message("", payload, at, key)) for to, payload, key in posts]
-        self.deliveries = [*self.deliveries, *sealed]
+        self.deliveries = (*self.deliveries, *sealed)
 
     def _next_message(self, source: str, payload: dict[str, Any], at: float, key: str | None = None) -> Message:
         parent, job_id = self.work.messages[0], self.worker.job.id

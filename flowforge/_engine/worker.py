@@ -181,24 +181,33 @@ class Worker(InstanceActor):
         if not may_go_on:
             self.requeue()
             return None
+        item = None
+        if mailbox.control or self.unfinished is not None:
+            item = self._next_order()
+        if item is None:
+            item = self._next_step()
+            if item is None:
+                mailbox.rest_turn()
+                self.job.note_idle()
+        return item
+
+    def _next_order(self) -> object:
+        """Settle what ended while no turn ran, and obey orders; what they leave to do without the lock."""
+        control = self.mailbox.control
         if self.unfinished is not None:
             step, self.unfinished = self.unfinished, None
             self.settle(step)
-        if self.stream is not None and mailbox.control and isinstance(mailbox.control[0], StopDown):
+        if self.stream is not None and control and isinstance(control[0], StopDown):
             # What a generator's own clean-up uses is there until `on_stop` closes it.
             self.drop_stream()
         if self.after_commit or self.stale_streams:
             return _TIDY_UP
-        item = self._next_hook() if mailbox.control else None
+        item = self._next_hook()
         if self.after_commit or self.stale_streams:
             # An order has let other steps commit.
             if item is not None:
-                mailbox.put_control_first(item)
+                self.mailbox.put_control_first(item)
             return _TIDY_UP
-        item = item or self._next_step()
-        if item is None:
-            mailbox.rest_turn()
-            self.job.note_idle()
         return item
 
     def _next_hook(self) -> object:
@@ -214,9 +223,10 @@ class Worker(InstanceActor):
         return None
 
     def _next_step(self) -> object:
-        if self.mailbox.holds or self.is_stopped or self.job.is_over:
+        job = self.job
+        if self.mailbox.holds or self.is_stopped or job.is_over:
             return None
-        if self.job.log.is_full and is_stalled(self.job, self):
+        if job.log.is_full and is_stalled(job, self):
             return None
         if not self.has_instance:
             return _SETTLE_IN
@@ -224,7 +234,11 @@ class Worker(InstanceActor):
         if work is None:
             return None
         self.work = work
-        return self.begin_step(work)
+        step = self.step = self.new_step(work)
+        timeout = step.routine.step_timeout
+        if timeout is not None:
+            self.timer = job.dispatcher.call_later(timeout, lambda: time_out(self, step))
+        return step
 
     def requeue(self) -> None:
         """Have another turn; with the job's lock held."""
@@ -260,13 +274,6 @@ class Worker(InstanceActor):
         clock = job.clock
         progress = work.messages[0].progress
         return Step(self, work, job.epoch, clock.monotonic(), clock.now(), instance, self.user_state, progress, [])
-
-    def begin_step(self, work: Work) -> Step:
-        step = self.step = self.new_step(work)
-        timeout = self.instance.step_timeout
-        if timeout is not None:
-            self.timer = self.job.dispatcher.call_later(timeout, lambda: time_out(self, step))
-        return step
 
     # The step
 

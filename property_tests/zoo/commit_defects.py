@@ -146,10 +146,10 @@ def counting() -> Flow:
 # Sleeping actors
 
 
-def look_and_begin(begin_step: Callable[[Worker, Work], Step], worker: Worker, work: Work) -> Step:
+def look_and_begin(new_step: Callable[[Worker, Work], Step], worker: Worker, work: Work) -> Step:
     """Whether there is more to do is looked up when a step begins, and messages that come before its end are missed."""
     vars(worker)["seen"] = sum(len(lane.items) for lane in worker.mailbox.lanes)
-    return begin_step(worker, work)
+    return new_step(worker, work)
 
 
 def has_seen_more(worker: Worker) -> bool:
@@ -248,7 +248,7 @@ COMMIT_DEFECTS = (
         name="a wake-up missed",
         flow=late_second,
         patches=(
-            Patch(Worker, "begin_step", look_and_begin),
+            Patch(Worker, "new_step", look_and_begin),
             Patch(Worker, "may_have_work", property(has_seen_more)),
         ),
         options={"checks": (invariant(is_awake, "no actor sleeps on its messages"),)},

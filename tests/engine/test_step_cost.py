@@ -44,8 +44,8 @@ class Unit(NamedTuple):
 
 
 CALLS = {
-    Unit("step", is_durable=False): 67.3,
-    Unit("step", is_durable=True): 110.3,
+    Unit("step", is_durable=False): 59.7,
+    Unit("step", is_durable=True): 102.8,
     Unit("job", is_durable=False): 1410,
     Unit("job", is_durable=True): 1820,
 }
