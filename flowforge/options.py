@@ -20,8 +20,8 @@ class RuntimeOptions:
 
     With `full` the store keeps every record, and `Runtime.read_history` reads them; only for a runtime with a store.
     """
-    max_history: int = 10_000
-    """Records that each job remembers in memory."""
+    max_history: int = 1_000
+    """Records that each job remembers in memory; a record of small payloads takes about a kilobyte."""
     max_outputs: int = 100_000
     """Payloads that each job keeps per output, and entries of its output log and of its shared log."""
     max_finished_jobs: int = 10_000

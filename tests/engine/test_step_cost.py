@@ -64,6 +64,8 @@ BYTES = {"was never called": 400, "was called": 3840}
 def cost_of_steps(look: Look, count: int, *, is_durable: bool) -> int:
     flow = pipeline_flow()
     with stepped_runtime(flow, LIMITS, is_durable=is_durable) as runtime:
+        # More than there will be: what a step leaves behind is not to be let go meanwhile.
+        runtime.options = replace(runtime.options, max_history=STAGES * 2 * MANY)
         return look(lambda: runtime.exec(flow, "source", {"count": count}).wait())
 
 
