@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from flowforge.stores.store_errors import (
     StoreFencedError,
     StoreFullError,
     StoreInUseError,
+    StoreModeError,
     StoreSettingError,
     StoreUnreachableError,
 )
@@ -66,6 +68,7 @@ _SETTINGS = (
 # Our statements are fixed, so one that SQLite cannot make sense of has met tables that are not as we made them.
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH", "SQLITE_FORMAT")
 _MAY_PASS = ("SQLITE_FULL", "SQLITE_BUSY")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre"})
 _MOUNTS = Path("/proc/mounts")
 
@@ -73,8 +76,8 @@ _MOUNTS = Path("/proc/mounts")
 class SqliteFile:
     """One open database file, with one connection that any one thread at a time may use.
 
-    StoreInUseError, StoreSettingError, StoreUnreachableError or StoreDamagedError if it cannot be opened as it must
-    be, or what `form` raises for the form of what is in it. `connection_type` makes the connection.
+    StoreInUseError, StoreModeError, StoreSettingError, StoreUnreachableError or StoreDamagedError if it cannot be
+    opened as it must be, or what `form` raises for the form of what is in it. `connection_type` makes the connection.
     """
 
     def __init__(
@@ -91,6 +94,9 @@ class SqliteFile:
             self.lock = LockFile(self.path)
             try:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                for ending in ("", "-wal", "-shm"):
+                    _close_to_others(Path(f"{self.path.resolve()}{ending}"))
+                _close_to_others(Path(f"{self.path}.lock"))
                 self._open(form, connection_type)
             except BaseException:
                 self.lock.close()
@@ -236,6 +242,27 @@ def error_from(path: str, error: sqlite3.Error) -> FlowForgeError:
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return StoreUnreachableError(path, str(error))
     return StoreFailedError(path, str(error))
+
+
+def _close_to_others(path: Path) -> None:
+    """Let nobody but its owner read or write a file that was there before; StoreModeError if that cannot be done."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    # Windows, which knows no such modes, has 0666 for every file.
+    if os.name != "posix" or not mode & _OTHERS:
+        return
+    with suppress(PermissionError):
+        # By its descriptor, for by its name it might be another one by now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, 0o600)
+            mode = os.fstat(descriptor).st_mode
+        finally:
+            os.close(descriptor)
+    if mode & _OTHERS:
+        raise StoreModeError(str(path), stat.S_IMODE(mode))
 
 
 def may_pass(error: sqlite3.OperationalError) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "StoreInUseError",
     "StoreKeyError",
     "StoreLayersError",
+    "StoreModeError",
     "StoreRetentionError",
     "StoreSettingError",
     "StoreUnreachableError",
@@ -80,6 +81,18 @@ class StoreInUseError(FlowForgeError):
         )
         self.path = path
         self.holder = holder
+
+
+class StoreModeError(FlowForgeError):
+    """Others can read or write a file of a store, and this process may not change that."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        super().__init__(
+            f"The file {path!r} of a store has the mode {mode:04o}, so others can get at it, and this process may "
+            "not change that. Have its owner run chmod 600 on it, and open the store as that user."
+        )
+        self.path = path
+        self.mode = mode
 
 
 class StoreSettingError(FlowForgeError):

@@ -21,6 +21,7 @@ from flowforge.stores.store_errors import (
     StoreFencedError,
     StoreForkedError,
     StoreInUseError,
+    StoreModeError,
     StoreSettingError,
     StoreUnreachableError,
 )
@@ -186,17 +187,56 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(tmp_path: Path,
     store.close()
 
 
+FILES = ["jobs.db", "jobs.db-wal", "jobs.db-shm", "jobs.db.lock"]
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
 def test_nobody_else_may_read_any_of_its_files(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         store = opened(tmp_path / "jobs.db")
         store.wait_until_safe(store.append("a", started()))
-        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+        modes = modes_in(tmp_path)
         store.close()
     finally:
         os.umask(before)
 
-    assert modes == dict.fromkeys(["jobs.db", "jobs.db-wal", "jobs.db-shm", "jobs.db.lock"], 0o600)
+    assert modes == dict.fromkeys(FILES, 0o600)
+
+
+def test_files_that_were_there_before_are_closed_to_others(tmp_path: Path, repository: Path) -> None:
+    with held_by_another(tmp_path / "jobs.db", repository) as holder:
+        holder.kill()
+    for file in tmp_path.iterdir():
+        file.chmod(0o664)
+
+    store = opened(tmp_path / "jobs.db")
+
+    assert modes_in(tmp_path) == dict.fromkeys(FILES, 0o600)
+    assert len(store.records("a")) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_stays_open_to_others_is_refused(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(descriptor: int, mode: int) -> None:
+        raise PermissionError(descriptor, mode)
+
+    with held_by_another(tmp_path / "jobs.db", repository) as holder:
+        holder.kill()
+    (tmp_path / name).chmod(0o640)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", refuse)
+        with pytest.raises(StoreModeError, match=rf"{name}' of a store has the mode 0640, .* run chmod 600") as caught:
+            opened(tmp_path / "jobs.db")
+
+    assert (Path(caught.value.path).name, caught.value.mode) == (name, 0o640)
+    opened(tmp_path / "jobs.db").close()
 
 
 MOUNTS = """\
