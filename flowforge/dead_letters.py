@@ -9,6 +9,7 @@ from flowforge._engine import control
 from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept
+from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
@@ -27,6 +28,7 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
     step = CURRENT_STEP.get()
     if isinstance(step, Step) and step.is_open:
         with job_state.control_lock:
+            _check_flow_is_known(job_state)
             _letter(job_state, letter_id)
         step.do_after_commit(lambda: _requeue(job_state, letter_id))
     else:
@@ -45,6 +47,7 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
             return
         if status is JobStatus.CANCELLED:
             raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
+        _check_flow_is_known(job_state)
         _check_fits(job_state, letter)
         del job_state.data.dead_letters[letter_id]
         deliveries = control.letter_deliveries(letter)
@@ -59,6 +62,16 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         else:
             # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
             _reopen(job_state, live)
+
+
+def _check_flow_is_known(job_state: JobState) -> None:
+    """Raise FlowNotRegisteredError for a completed job that cannot be reopened, since its store does not know its flow.
+
+    One that has not ended gets its message back nevertheless, and waits with it for its flow.
+    """
+    host = job_state.host if job_state.live is None else None
+    if host is not None and job_state.committed_status is JobStatus.COMPLETED and host.known_plan(job_state) is None:
+        raise FlowNotRegisteredError(job_state.flow_id)
 
 
 def _check_fits(job_state: JobState, letter: DeadLetter) -> None:

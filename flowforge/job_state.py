@@ -253,10 +253,10 @@ class JobState:
             return list(self.data.dead_letters.values())
 
     def requeue_dead_letter(self, letter_id: str) -> None:
-        """Give a dead letter another try; a job that has completed is reopened, and runs if its runtime does.
+        """Give a dead letter another try; a completed job is reopened: it runs, or is paused if its runtime has gone.
 
-        If its runtime has gone, it is paused then, and `flow.resume` goes on with it. A paused or failed job gets the
-        message back for its resume. DeadLetterNotFoundError for an id it does not have, JobFinishedError if cancelled.
+        A paused or failed job gets the message back for its resume. DeadLetterNotFoundError for an id it does not have,
+        JobFinishedError if cancelled, FlowNotRegisteredError if it was to be reopened and its flow is not known.
         """
         requeue_letter(self, letter_id)
         wait_until_safe(self)

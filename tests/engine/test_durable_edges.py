@@ -13,6 +13,7 @@ import pytest
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
+from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -101,6 +102,35 @@ def test_a_requeued_letter_of_a_finished_job_runs_after_a_restart(boot: Boot, ch
 
     assert found(runtime).wait(30)
     assert (found(runtime).status, found(runtime).outputs) == ("completed", {"a.out": [{"n": 1}]})
+
+
+def test_a_letter_of_an_unknown_flow_stays_until_that_is_registered(
+    boot: Boot, chain: Chain, node: Callable[..., Routine]
+) -> None:
+    def fail(self: Routine) -> None:
+        raise ValueError
+
+    def requeue(self: Routine) -> None:
+        runtime.requeue_dead_letter(letter.id)
+
+    flow = chain(fail, error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    janitor = Flow("janitor")
+    janitor.add_routine(node(requeue), "j")
+    assert boot(flow).exec(flow, job_id="job").wait(30)
+    runtime = boot(janitor)
+    [letter] = runtime.dead_letters()
+
+    with pytest.raises(FlowNotRegisteredError, match=r"The flow 'flow' is not registered.*runtime\.register\(flow\)\."):
+        runtime.requeue_dead_letter(letter.id)
+    job = runtime.exec(janitor)
+
+    assert job.wait(30)
+    assert job.status == "failed"
+    assert (found(runtime).status, runtime.dead_letters()) == ("completed", [letter])
+    runtime.register(flow)
+    runtime.requeue_dead_letter(letter.id)
+    assert found(runtime).wait(30)
+    assert [other.id for other in runtime.dead_letters()] == ["job-dl2"]
 
 
 def test_one_id_given_by_many_threads_at_once_is_one_job(boot: Boot, chain: Chain) -> None:
