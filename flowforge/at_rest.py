@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from flowforge._engine.control import new_message, write_shared
-from flowforge.job_errors import UnknownJobError
+from flowforge.job_errors import StaleJobStateError, UnknownJobError
 from flowforge.job_status import JobStatus
 from flowforge.records import Delivery, MessagePosted, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
@@ -53,9 +53,10 @@ def post_at_rest(job_state: JobState, to: Destination, payload: dict[str, Any], 
 
 
 def check_is_kept(job_state: JobState) -> None:
-    """Raise why nothing that is done to a job is kept any more, if its store has failed, was closed or let it go.
+    """Raise why nothing that is done to a job is kept any more.
 
-    With its `control_lock` held, for what is true then stays true while it is.
+    Its store has failed, was closed, has let it go, or was given back. With its `control_lock` held, for what is true
+    then stays true while it is.
     """
     if job_state.is_let_go:
         raise UnknownJobError(job_state.job_id)
@@ -63,6 +64,8 @@ def check_is_kept(job_state: JobState) -> None:
         failure = cast("Store", job_state.log).failure
         if failure is not None:
             raise failure
+    if job_state.is_stale:
+        raise StaleJobStateError(job_state.job_id)
 
 
 def check_outcome(job_state: JobState) -> None:

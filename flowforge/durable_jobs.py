@@ -70,12 +70,15 @@ class DurableJobs:
             self.store.let_go_with(let_go)
         self._has_store = True
 
-    def give_store_back(self) -> None:
-        """Let another runtime take the store, if this one still has it."""
+    def give_store_back(self, jobs: Iterable[JobState]) -> None:
+        """Let another runtime take the store, if this one still has it; nothing more is done to these jobs of its."""
         with self.starting:
             if not self._has_store:
                 return
             self._has_store = False
+            for job in jobs:
+                with job.control_lock:
+                    job.is_stale = True
             if isinstance(self.store, PrunableStore):
                 self.store.let_go_with(None)
             if isinstance(self.store, FoldingStore):
@@ -161,7 +164,7 @@ class DurableJobs:
     def _recovered(self, job_id: str, history: History) -> tuple[JobState, bool]:
         data, view, goes_on = self._bases.recover(job_id, history)
         state = JobState(data, view, self._codec)
-        state.clock, state.log = self._clock, self.store
+        state.clock, state.log, state.is_stale = self._clock, self.store, not self._has_store
         return state, goes_on
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "RuntimeForkedError",
     "RuntimeOptionError",
     "SlotQueueFullError",
+    "StaleJobStateError",
     "StepTimeoutError",
     "UnknownJobError",
     "UnknownTargetError",
@@ -154,6 +155,17 @@ class JobForkedError(FlowForgeError):
 
     def __init__(self, job_id: str, place: str, remedy: str) -> None:
         super().__init__(f"The job {job_id!r} is kept in {place}, so it cannot go on here as well. {remedy}")
+        self.job_id = job_id
+
+
+class StaleJobStateError(FlowForgeError):
+    """A JobState is of a runtime that was shut down and has given its store back, for another to take."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"This JobState of the job {job_id!r} is of a runtime that was shut down, so nothing more is kept of it. "
+            f"Get the job from the runtime that has the store now: runtime.get_job({job_id!r})."
+        )
         self.job_id = job_id
 
 

@@ -70,8 +70,8 @@ class JobState:
         self._idle_lock = threading.RLock()
         self.output_handler: OutputHandler | None = None
         """What handles the outputs of `send_output`; given by `set_output_handler`."""
-        self.is_let_go = False
-        """Whether its store has let it go: it can be looked at, but nothing more is kept of it; the engine's."""
+        self.is_let_go = self.is_stale = False
+        """Whether its store has let it go, or its runtime its store: nothing more is kept of it; the engine's."""
 
     def __repr__(self) -> str:
         return f"<JobState {self.job_id!r} of {self.flow_id!r}: {self.status}>"

@@ -174,6 +174,11 @@ class JobTable:
         with self._lock:
             return list(self._jobs.values())
 
+    def all_and_held(self) -> list[JobState]:
+        """Every job that is known, and those that were let go and that somebody still holds."""
+        with self._lock:
+            return [*self._jobs.values(), *self._held.values()]
+
     def forget_lock(self) -> None:
         """In a forked child: the lock may have been held by a thread that is not there."""
         self._lock = RLock()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flowforge._engine.fitting import check_fit, check_is_of
 from flowforge._engine.logs import about, logger
 from flowforge._engine.resuming import reset_attempts
-from flowforge.at_rest import append_at_rest
+from flowforge.at_rest import append_at_rest, check_is_kept
 from flowforge.flow_fingerprint import changes_between
 from flowforge.job_errors import FlowChangedError, JobFinishedError, JobForkedError, MigrationFailedError
 from flowforge.job_migration import JobMigration
@@ -47,8 +47,8 @@ def check_can_resume(state: JobState) -> None:
 def make_ready(state: JobState, plan: FlowPlan, bases: Bases, log: Log, clock: Clock) -> None:
     """Make a resting job one that is kept in `log` and fits `plan`.
 
-    Raises WrongFlowError, NoCursorError, JobForkedError for a job of another store, FlowChangedError,
-    MigrationFailedError, and UnencodableValueError; then it is as it was.
+    Raises WrongFlowError, NoCursorError, JobForkedError for a job of another store, StaleJobStateError,
+    FlowChangedError, MigrationFailedError, and UnencodableValueError; then it is as it was.
     """
     with state.control_lock:
         data, view = state.data, state.view
@@ -58,6 +58,7 @@ def make_ready(state: JobState, plan: FlowPlan, bases: Bases, log: Log, clock: C
         if data.version > plan.version:
             newer = ("it has run with a later version",)
             raise FlowChangedError(data.job_id, data.flow_id, data.version, plan.version, newer)
+        check_is_kept(state)
         is_migrated = any(data.version <= version < plan.version for version in plan.migrations)
         if is_migrated:
             data, view = _migrated(bases.base_of(data, view), plan, bases, clock)

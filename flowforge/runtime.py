@@ -182,7 +182,7 @@ class Runtime(JobLauncher):
         if self._durable is not None:
             failure = cast("Store", self.log).failure
             is_clean &= failure is None or isinstance(failure, StoreClosedError)
-            self._durable.give_store_back()
+            self._durable.give_store_back(self._table.all_and_held())
         if self._owned is not None:
             self._owned.detach()
             cast("Store", self.log).close()

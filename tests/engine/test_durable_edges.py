@@ -14,6 +14,7 @@ from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
 from flowforge.graph_errors import FlowNotRegisteredError
+from flowforge.job_errors import StaleJobStateError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -28,6 +29,12 @@ Boot = Callable[..., Runtime]
 def count(self: Routine, n: Any = 0) -> None:
     self.increment_stat("seen")
     self.emit("out", n=n)
+
+
+def skip_then_pause(self: Routine, n: int) -> None:
+    if n == 1:
+        raise ValueError
+    self.job_state.pause()
 
 
 def found(runtime: Runtime, job_id: str = "job") -> JobState:
@@ -200,6 +207,45 @@ def test_one_store_object_serves_one_runtime_after_the_other(chain: Chain, tmp_p
     assert [job.status for job in store.jobs()] == ["completed"]
     assert store.delete("job") == 1
     store.close()
+
+
+@pytest.mark.parametrize("is_looked_up_late", [False, True])
+def test_a_job_of_an_ended_runtime_writes_nothing_for_the_next(
+    chain: Chain, tmp_path: Path, is_looked_up_late: bool
+) -> None:
+    flow = chain(skip_then_pause, error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    store = SqliteStore(tmp_path / "jobs.db", Codec())
+    with Runtime(2, store=store, flows=[flow]) as first:
+        job = first.exec(flow, job_id="job", keep_alive=True)
+        for number in (1, 2):
+            first.post(job, "a", "input", {"n": number})
+        assert job.wait(30)
+    with Runtime(2, store=store) as idle:
+        pass
+    stale = found(idle) if is_looked_up_late else job
+
+    with Runtime(2, store=store, flows=[flow]) as second:
+        own = found(second)
+        for change in (
+            stale.cancel,
+            stale.close,
+            lambda: stale.shared_data.update(n=1),
+            lambda: stale.requeue_dead_letter("job-dl1"),
+            lambda: stale.purge_dead_letter("job-dl1"),
+            lambda: second.exec(flow, job_state=stale),
+        ):
+            with pytest.raises(
+                StaleJobStateError, match=r"JobState of the job 'job' is of a runtime.*get_job\('job'\)"
+            ):
+                change()
+        assert stale.flush()
+        assert (own.status, dict(own.shared_data), len(own.dead_letters)) == ("paused", {}, 1)
+        second.resume_job("job").close()
+        assert own.wait(30)
+
+    positions = [record.position for record in store.records("job")]
+    store.close()
+    assert positions == list(range(1, len(positions) + 1))
 
 
 def test_a_change_after_the_shutdown_is_refused_not_forgotten(boot: Boot, chain: Chain) -> None:
