@@ -19,16 +19,18 @@ __all__ = ["run_hook", "tidy_up"]
 def run_hook(worker: Worker, order: object) -> bool:
     """Run `on_start` or `on_stop` on the turn's thread; True when it goes on as a coroutine."""
     is_stop = isinstance(order, StopDown)
-    if isinstance(order, Restart | Renew) or not (is_stop or worker.has_instance):
-        worker.renew()
+    is_needed = isinstance(order, Restart | Renew) or not (is_stop or worker.has_instance)
+    if is_needed and not worker.renew():
+        return False
     if not (worker.has_stop and worker.is_started if is_stop else worker.has_start):
         _hook_done(worker, None, is_stop=is_stop)
         return False
     worker.is_starting = not is_stop
     try:
-        if not worker.has_instance:
-            # Nothing came for it, and yet it is told of the end.
-            worker.renew()
+        # Nothing may have come for it, and yet it is told of the end.
+        if not worker.has_instance and not worker.renew():
+            _hook_done(worker, None, is_stop=is_stop)
+            return False
         context = worker.job.context.copy()
         result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
         if isinstance(result, Coroutine):

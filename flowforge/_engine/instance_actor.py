@@ -6,8 +6,10 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from flowforge._engine.held_actor import HeldActor
+from flowforge._engine.logs import about, logger
 from flowforge._engine.tracked import TrackedState
 from flowforge._engine.work import ignore
+from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,13 +43,33 @@ class InstanceActor(HeldActor):
 
     # Its instance
 
-    def renew(self) -> None:
-        """Take a fresh instance with the committed state; on the turn's thread, without the lock."""
-        instance = self.job.new_instance(self.plan)
+    def renew(self) -> bool:
+        """Take a fresh instance with the committed state; on the turn's thread, without the lock.
+
+        False if it is the first and its constructor raises: the flow is wrong, and the job fails. Raises what a later
+        one does, which breaks the actor.
+        """
+        try:
+            instance = self.job.new_instance(self.plan)
+        except BaseException as error:
+            if self.has_instance:
+                raise
+            self._fail_to_construct(error)
+            return False
         with self.job.lock:
             self.adopt(instance)
             self.is_started = not self.has_start
             self.adopt_work()
+        return True
+
+    def _fail_to_construct(self, error: BaseException) -> None:
+        ids = (self.plan.id, self.job.id)
+        text = "The constructor of %r in job %r raised."
+        logger.error(text, *ids, exc_info=error, extra=about(self.job.id, self.plan.id))
+        with self.job.lock:
+            # There is nobody to be told of the end.
+            self.is_started = False
+            self.job.stop_for(error_info(error), self.plan.id)
 
     def settle_in(self) -> bool:
         """Take the first instance, if there is none; never pending."""

@@ -111,6 +111,10 @@ def _run_slowly(worker: Worker, lane: int, turn: Callable[[], object]) -> None:
         return call_and_time_out
 
     worker.settle_in()
+    if not worker.has_instance:
+        # Its constructor has raised, so its job fails for another reason.
+        turn()
+        return
     instance, work = worker.instance, worker.work
     logic, begun = instance.logic, None if work is None else work.call
     calls = worker.calls

@@ -8,6 +8,7 @@ from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.error_handler import ErrorHandler
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
+from flowforge.records import RoutineRestarted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.testing.schedule import Schedule
@@ -117,7 +118,69 @@ def test_a_constructor_that_raises_keeps_no_job_from_its_end(
     dispatcher.run_until_idle()
 
     assert (job.status, job.is_resting) == ("completed", True)
-    assert "on_stop of 'b' in job" in caplog.text
+    assert "The constructor of 'b' in job" in caplog.text
+
+
+class Fragile(Noted):
+    """Cannot be constructed while `faults` holds something."""
+
+    def __init__(self, made: list[str], name: str, faults: list[BaseException]) -> None:
+        super().__init__(made, name)
+        if faults:
+            raise faults[0]
+
+
+class FragileWithHooks(Fragile):
+    """Fragile, and has to be made when the job begins."""
+
+    def on_start(self) -> None:
+        """Here, so that there is one."""
+
+    def on_stop(self) -> None:
+        """Here, so that there is one; what was not constructed is not stopped."""
+
+
+@pytest.mark.parametrize(("kind", "replicas"), [(Fragile, 1), (Fragile, 2), (FragileWithHooks, 1)])
+@pytest.mark.parametrize("fault", [LookupError("no more"), SystemExit("no more")])
+def test_a_constructor_that_raises_fails_the_job_at_once(
+    runtime: Runtime, kind: type[Fragile], replicas: int, fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, faults = list[str](), list[BaseException]()
+    flow, routine = Flow("flow"), kind(made, "a", faults)
+    routine.set_concurrency(replicas)
+    flow.add_routine(routine, "a")
+    made.clear()
+    faults.append(fault)
+    job = runtime.exec(flow, "a", {"n": 1})
+
+    assert job.wait(30)
+    assert (job.status, job.failed_routine, made) == ("failed", "a", ["a"])
+    assert job.error is not None
+    assert (job.error.type, job.error.text) == (type(fault).__name__, "no more")
+    assert not [record for record in job.view.history if isinstance(record, RoutineRestarted)]
+    assert caplog.text.count("The constructor of 'a' in job") == 1
+    faults.clear()
+    runtime.resume_job(job)
+    assert job.wait(30)
+    assert (job.status, job.outputs) == ("completed", {"a.out": [{"n": 1}]})
+
+
+def test_a_constructor_that_raises_lets_steps_of_others_end(
+    stepped: Runtime, dispatcher: SteppedDispatcher, turn: Turn
+) -> None:
+    faults = list[BaseException]()
+    flow = Flow("flow")
+    for name in ("a", "b"):
+        flow.add_routine(Noted([], name), name)
+    flow.add_routine(Fragile([], "c", faults), "c")
+    faults.append(LookupError("no more"))
+    job = stepped.exec(flow, entry_params={"n": 1})
+
+    turn("a", "c", "b")
+    dispatcher.run_until_idle()
+
+    assert (job.status, job.outputs) == ("failed", {"a.out": [{"n": 1}]})
+    assert {routine for routine, _ in job.data.pending} == {"b", "c"}
 
 
 def test_the_registry_has_the_actors_that_there_are(runtime: Runtime) -> None:
