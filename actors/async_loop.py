@@ -22,6 +22,7 @@ from typing import Any
 from actors.async_task import CoroutineRun, LoopTask
 from actors.clock import Clock
 from actors.errors import ActorError
+from actors.threads import DaemonThread
 from actors.turn_context import TURN_DEPTH
 
 __all__ = ["BLOCKED_SECONDS", "AsyncLoop"]
@@ -127,7 +128,7 @@ class AsyncLoop:
     def _start_thread(self) -> asyncio.AbstractEventLoop:
         self._before_start()
         loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._serve, args=(loop,), name=f"{self._name}-loop", daemon=True)
+        thread = DaemonThread(functools.partial(self._serve, loop), f"{self._name}-loop")
         try:
             thread.start()
         except BaseException:

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["LONGEST_WAIT", "SYSTEM_THREADS", "Condition", "Lock", "Mutex", "SystemThreads", "Thread", "Threads"]
+__all__ = [
+    "LONGEST_WAIT",
+    "SYSTEM_THREADS",
+    "Condition",
+    "DaemonThread",
+    "Lock",
+    "Mutex",
+    "SystemThreads",
+    "Thread",
+    "Threads",
+]
 
 LONGEST_WAIT = threading.TIMEOUT_MAX
 """Seconds that one wait may take at most."""
@@ -72,6 +82,25 @@ class Thread(Protocol):
         ...
 
 
+class DaemonThread(threading.Thread):
+    """A daemon that calls `target`; whoever is interrupted while he joins it may join it again, and waits again."""
+
+    def __init__(self, target: Callable[[], object], name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+        self._has_run = threading.Event()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self._has_run.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        # An interrupt within the interpreter's own wait makes it take a thread that runs for one that has ended.
+        if not self.is_alive() or self._has_run.wait(timeout):
+            super().join(timeout)
+
+
 class Threads(Protocol):
     """Makes locks and threads, and knows the time they go by; every method may be called from any thread."""
 
@@ -122,8 +151,8 @@ class SystemThreads:
         return threading.Condition(lock)  # type: ignore[arg-type]
 
     def thread(self, target: Callable[[], object], name: str) -> Thread:
-        """A `threading.Thread`."""
-        return threading.Thread(target=target, name=name, daemon=True)
+        """A `DaemonThread`."""
+        return DaemonThread(target, name)
 
 
 SYSTEM_THREADS: Threads = SystemThreads()

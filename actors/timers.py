@@ -139,6 +139,7 @@ class TimerThread:
         self._clock = clock
         self._name = name
         self._before_start = before_start
+        # Entered by its lock: an interrupt within its own entering would leave that taken.
         self._condition = self._threads.condition(self.heap.lock)
         self._sleeps_until = -math.inf
         self._is_stopping = False
@@ -146,7 +147,7 @@ class TimerThread:
 
     def call_later(self, delay: float, callback: Callable[[], None], /) -> PendingTimer:
         """Call `callback` on the thread in `delay` seconds; raises what `refuse` was given, if it was."""
-        with self._condition:
+        with self.heap.lock:
             if self._refusal is not None:
                 raise self._refusal()
             if self.thread is None and not self._is_stopping:
@@ -159,7 +160,7 @@ class TimerThread:
 
     def stop(self) -> None:
         """Make no further call."""
-        with self._condition:
+        with self.heap.lock:
             self._is_stopping = True
             self._condition.notify()
 
@@ -172,7 +173,7 @@ class TimerThread:
 
     def refuse(self, refusal: Callable[[], ActorError]) -> None:
         """Cancel all timers, and raise `refusal()` for each new one from now on."""
-        with self._condition:
+        with self.heap.lock:
             self._refusal = refusal
             self.heap.clear()
 
@@ -200,7 +201,7 @@ class TimerThread:
 
     def _wait_for_next(self) -> Callable[[], None] | None:
         """The next callback, once it is due; None when the thread is to end."""
-        with self._condition:
+        with self.heap.lock:
             while not self._is_stopping:
                 now = self._clock.monotonic()
                 timer = self.heap.pop_due(now)

@@ -152,8 +152,10 @@ class WorkerPool:
     def _wake_worker(self) -> _Worker | None:
         """Wake a worker, or make one that the caller has to start; with the lock held."""
         if self._idle:
-            worker = self._idle.pop()
+            # In this order an interrupt between two calls leaves it idle, and not forgotten.
+            worker = self._idle[-1]
             self._move(worker, _ACTIVE)
+            del self._idle[-1]
             worker.baton.release()
         elif len(self._workers) < self.size:
             worker = _Worker(self._threads, self._work, f"{self.name}-worker-{len(self._workers)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
@@ -21,6 +21,7 @@ from flowforge.job_state import JobState
 from flowforge.job_state_file import binary_values, restore, tree_of
 from flowforge.job_status import FINISHED, JobStatus
 from flowforge.stores.store import FoldingStore, History, KnownJob, PrunableStore
+from flowforge.stores.uninterrupted import uninterrupted
 from flowforge.subscription import Lagged
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class DurableJobs:
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
         self._has_store = False
+        self._giving_back = Lock()
         self.starting = RLock()
         """Held while a job of a given id is looked up and started, or let go, so that an id is one job."""
         self.left: dict[str, KnownJob] = {}
@@ -75,14 +77,21 @@ class DurableJobs:
         with self.starting:
             if not self._has_store:
                 return
-            self._has_store = False
             for job in jobs:
                 with job.control_lock:
                     job.is_stale = True
+            # Whole: one that is interrupted is asked again, perhaps when another runtime has the store.
+            uninterrupted(self._give_back)
+
+    def _give_back(self) -> None:
+        with self._giving_back:
+            if not self._has_store:
+                return
             if isinstance(self.store, PrunableStore):
                 self.store.let_go_with(None)
             if isinstance(self.store, FoldingStore):
                 self.store.fold_with(None)
+            self._has_store = False
 
     def open(self, flows: Iterable[FlowGraph], take: Take) -> None:
         """Recover the unfinished jobs of these flows and of the registry's; `take` gets all of them at once."""

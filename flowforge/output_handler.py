@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from actors.threads import DaemonThread
 from flowforge.option_checks import check_whole_number
 from flowforge.option_errors import OptionError, OutputWaitError
 
@@ -203,7 +204,7 @@ class OutputPump:
             raise OutputWaitError(self._name)
 
     def _started_thread(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = DaemonThread(self._run, self._name)
         thread.start()
         return thread
 

@@ -53,10 +53,15 @@ class OutputPumps:
         self._retired.add(outlet.pump)
 
     def close(self, timeout: float | None) -> bool:
-        """Handle what has been sent, then end the threads; False if some was not handled after `timeout` seconds."""
+        """Handle what has been sent, then end the threads; False if some was not handled after `timeout` seconds.
+
+        Closing again waits again.
+        """
         with self._lock:
-            pumps, self._outlets = [*self._retired, *(outlet.pump for outlet in self._outlets.values())], {}
-            self._retired = set()
+            # Known until they have ended, for whoever is interrupted here may close again.
+            self._retired.update(outlet.pump for outlet in self._outlets.values())
+            self._outlets = {}
+            pumps = list(self._retired)
         for pump in pumps:
             # All are told first, so that they work side by side.
             pump.retire()
@@ -64,6 +69,8 @@ class OutputPumps:
         is_done = True
         for pump in pumps:
             is_done &= pump.close(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if is_done:
+            self._retired.difference_update(pumps)
         return is_done
 
 

@@ -162,7 +162,8 @@ class Runtime(JobLauncher):
 
         What still runs after `timeout` seconds, or at once if `wait` is false, is paused where it stands: nothing of
         it is lost, and its steps' late results are refused. It takes up to a second more for `on_stop` hooks and
-        outputs. False if some step still held its thread at the end, or outputs were left.
+        outputs. False if some step still held its thread at the end, or outputs were left. It may be called again,
+        to go on with what is left when it was interrupted, or to wait for what still ran.
         """
         check_outside_a_step("all jobs")
         check_wait(timeout)

@@ -12,6 +12,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from actors.threads import DaemonThread
 from flowforge.errors import FlowForgeError
 from flowforge.stores.store_errors import StoreFullError, StoreInUseError
 
@@ -40,7 +41,7 @@ class Folder:
         self._fold = fold
         self._has_work = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="flowforge-fold", daemon=True)
+        self._thread = DaemonThread(self._run, "flowforge-fold")
 
     def start(self) -> None:
         """Begin, with the jobs that are long already."""

@@ -194,7 +194,10 @@ class SqliteStore:
         return self._queue.wait_until_safe(number, timeout)
 
     def close(self) -> None:
-        """Make all safe that was appended, and close the file; waits for the writer, whoever else has closed it."""
+        """Make all safe that was appended, and close the file; waits for the writer, whoever else has closed it.
+
+        Whoever is interrupted may call it again, and it goes on with what is left.
+        """
         self._queue.close()
         if self._is_forked:
             return

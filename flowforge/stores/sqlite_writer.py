@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from actors.threads import DaemonThread
 from flowforge.errors import FlowForgeError
 from flowforge.stores.frames import pack
 from flowforge.stores.sqlite_file import error_from, may_pass
@@ -67,7 +68,7 @@ class SqliteWriter:
         self._left: Batch | None = None
         """What somebody took, and could not write yet."""
         self._path = str(file.path)
-        self._thread = threading.Thread(target=self._run, name="flowforge-store", daemon=True)
+        self._thread = DaemonThread(self._run, "flowforge-store")
 
     def start(self) -> None:
         """Begin."""
