@@ -9,11 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.turn_context import TURN_DEPTH
+from flowforge._engine.halting import stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
 from flowforge._engine.view import JobView
 from flowforge.at_rest import wait_until_safe
 from flowforge.durable_jobs import checked_flow, how_to_resume, logged_and_left
+from flowforge.held_interrupts import HeldInterrupts
 from flowforge.job_directory import JobDirectory
 from flowforge.job_errors import JobForkedError, RuntimeClosedError, RuntimeOptionError
 from flowforge.job_starts import JobStart, Opening, Starting, leave_for_next_start, open_step, opening_of
@@ -129,7 +131,8 @@ class JobLauncher(JobDirectory):
             with self._durable.starting:
                 known = None if start.job_id is None else self.get_job(start.job_id)
                 if known is None or known.flow_id != flow.flow_id:
-                    return self._start_new(flow, opening, start.job_id)
+                    with HeldInterrupts():
+                        return self._start_new(flow, opening, start.job_id)
                 starting = known.starting
                 if starting is None:
                     return known
@@ -144,8 +147,8 @@ class JobLauncher(JobDirectory):
     def _start_new(self, flow: FlowGraph, opening: Opening, job_id: str | None) -> JobState:
         data = JobData(checked_id(job_id), flow.flow_id)
         state = JobState(data, JobView(data.job_id, self.options.remembered, self.options.max_outputs), self.codec)
-        self._table.reserve(state, is_left=self.log.is_durable and open_step() is not None)
         try:
+            self._table.reserve(state, is_left=self.log.is_durable and open_step() is not None)
             job = self._build(state, opening.plan, opening.limit)
             self._begin(job, partial(self._open, job, flow, opening))
         except BaseException:
@@ -161,6 +164,10 @@ class JobLauncher(JobDirectory):
         return self._resume(self._state(job), None)
 
     def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
+        with HeldInterrupts():
+            return self._resume_now(state, flow)
+
+    def _resume_now(self, state: JobState, flow: FlowGraph | None) -> JobState:
         self._check_open("resume a job")
         self._table.reserve(state)
         try:
@@ -235,14 +242,31 @@ class JobLauncher(JobDirectory):
             return
         try:
             with job.lock:
-                self._make_known(job, flow)
-                job.begin(deliveries)
+                try:
+                    self._make_known(job, flow)
+                    job.begin(deliveries)
+                except (KeyboardInterrupt, SystemExit):
+                    if deliveries is not None and not self.log.is_durable:
+                        self._undo(job)
+                    raise
         except RuntimeClosedError:
             if state.starting is None or not self.log.is_durable:
                 raise
             # The step that asks for it has committed.
             leave_for_next_start(job, deliveries)
             self._table.release(state)
+
+    def _undo(self, job: Job) -> None:
+        """Know a new job no more that was cut off while it began; with its lock held, so none of its steps has begun.
+
+        One of a store, or that goes on, is not cut off: Ctrl-C waits meanwhile, which would be dear for each new job.
+        """
+        for ref in self.registry.get_all():
+            # Not by the job's own list, which lacks the one that was being made.
+            if getattr(getattr(ref.actor_inbox, "owner", None), "job", None) is job:
+                self.registry.unregister(ref)
+        stop_dead(job)
+        self._table.withdraw(job.id)
 
     def _make_known(self, job: Job, flow: FlowGraph | None) -> None:
         state = job.job_state

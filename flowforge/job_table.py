@@ -64,9 +64,11 @@ class JobTable:
                 raise JobFinishedError(job.job_id, "running", "be resumed", "A job that runs goes on by itself.")
             if known is not job and (is_taken or not job.data.position):
                 raise DuplicateJobError(job.job_id)
-            self._jobs[job.job_id] = job
-            was_finished = self._finished.pop(job.job_id, self) is None
-            self._starting[job.job_id] = before, was_finished
+            job_id = job.job_id
+            # Both without a call, so that whoever is interrupted can release it.
+            self._starting[job_id] = before, job_id in self._finished
+            self._jobs[job_id] = job
+            self._finished.pop(job_id, None)
 
     def add_resting(self, job: JobState) -> None:
         """Know a job that was found in the store and does not run; nothing happens if its id is known."""

@@ -1,6 +1,7 @@
 """An interrupt where a test wants it: as Ctrl-C does it, on the main thread, in the middle of what the library does."""
 
 import itertools
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,7 +18,7 @@ _OURS = tuple(str(Path(str(package.__file__)).parent) for package in (actors, fl
 
 
 def is_interrupted(at: int, operation: Callable[[], object]) -> bool:
-    """Raise KeyboardInterrupt at the call or return of that number in our code; False if there are fewer."""
+    """Have Ctrl-C come at the call or return of that number in our code; False if there are fewer."""
     seen = 0
 
     def look(frame: FrameType, event: str, _: object) -> None:
@@ -26,7 +27,7 @@ def is_interrupted(at: int, operation: Callable[[], object]) -> bool:
             seen += 1
             if seen == at:
                 sys.setprofile(None)
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
     sys.setprofile(look)
     try:
