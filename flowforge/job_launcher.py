@@ -272,7 +272,8 @@ class JobLauncher(JobDirectory):
         state = job.job_state
         assert isinstance(state, JobState)
         self._table.note_start(state, job)
-        read_state = state.get_routine_state
+        # Of the view alone: a flow must not keep the job's runtime alive.
+        read_state = partial(_committed_state, state.view)
         for routine in job.plan.routines:
             routine.template.__dict__["_latest_state"] = read_state, routine.id
         if flow is not None:
@@ -330,3 +331,8 @@ class JobLauncher(JobDirectory):
             self._table.release(state)
             raise
         return run
+
+
+def _committed_state(view: JobView, routine_id: str, default: dict[str, Any]) -> dict[str, Any]:
+    view.catch_up()
+    return view.state_of(routine_id) or default

@@ -42,9 +42,12 @@ class OutputPumps:
         """A run sends nothing more: its thread ends once it has handled what was sent."""
         with self._lock:
             attached = self._outlets.get(run.id)
-            if attached is not None and attached.run is run:
-                del self._outlets[run.id]
-                self._retire(attached)
+            if attached is None or attached.run is not run:
+                return
+            del self._outlets[run.id]
+            self._retire(attached)
+        # Its view outlives it, and would keep it.
+        run.view.set_output_listener(None)
 
     def _retire(self, outlet: _Outlet) -> None:
         self._retired = {other for other in self._retired if other.statistics().waiting}

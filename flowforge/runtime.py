@@ -4,7 +4,8 @@ Guarantees:
 
 - `exec` returns once the job exists; jobs share nothing but the pool, and two runtimes share nothing.
 - A job is known to `get_job` from before its first step until it is let go as one of too many finished ones.
-- After `shutdown` no thread of the runtime is left, unless a handler still held one at the deadline.
+- After `shutdown` no thread of the runtime is left, unless a handler still held one at the deadline; nor is one soon
+  after a runtime that nobody holds, and whose jobs all rest, was collected as garbage. A flow does not hold it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from flowforge.runtime_checks import (
     check_wait,
     checked_options,
     checked_registry,
-    close_soon,
     drain,
+    end_soon,
     known_registry,
     note_failure,
 )
@@ -80,20 +81,18 @@ class Runtime(JobLauncher):
     ) -> None:
         self.options = checked_options(thread_pool_size, options, store)
         given = checked_flows(flows)
-        self.dispatcher: Dispatcher = dispatcher or PooledDispatcher(
-            self.options.thread_pool_size, drains_at_exit=False
-        )
+        pool = None if dispatcher else PooledDispatcher(self.options.thread_pool_size, drains_at_exit=False)
+        self.dispatcher: Dispatcher = dispatcher or cast("Dispatcher", pool)
         self.codec = codec = codec_for(store, codec)
         self.state_codec = StateCodec(codec.check, codec.encode, codec.decode)
         self._bases = bases_for(self.codec, self.options)
         self.registry = Registry()
         self.log: Log = opened(store, self.codec)
-        self._owned: weakref.finalize[..., Runtime] | None = None
-        if isinstance(store, str):
-            # One that is dropped without a shutdown must not keep its store locked.
-            self._owned = weakref.finalize(self, close_soon, cast("Store", self.log))
-            # At the end of the process the lock goes by itself.
-            self._owned.atexit = False
+        self._owned_store = cast("Store", self.log) if isinstance(store, str) else None
+        # One that is dropped without a shutdown must leave no thread, and not keep its store locked.
+        self._if_dropped = weakref.finalize(self, end_soon, pool, self._owned_store)
+        # At the end of the process they go by themselves.
+        self._if_dropped.atexit = False
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
@@ -125,6 +124,7 @@ class Runtime(JobLauncher):
     def _give_up_in_child(self) -> None:
         self._table.forget_lock()
         self._is_closed = self._is_forked = True
+        self._if_dropped.detach()
         if self._exit_call is not None:
             self._exit_call.cancel()
 
@@ -184,9 +184,9 @@ class Runtime(JobLauncher):
             failure = cast("Store", self.log).failure
             is_clean &= failure is None or isinstance(failure, StoreClosedError)
             self._durable.give_store_back(self._table.all_and_held())
-        if self._owned is not None:
-            self._owned.detach()
-            cast("Store", self.log).close()
+        if self._owned_store is not None:
+            self._owned_store.close()
+        self._if_dropped.detach()
         return is_clean
 
     # For its jobs

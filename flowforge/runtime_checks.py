@@ -20,6 +20,7 @@ from flowforge.options import RuntimeOptions
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from actors.pooled_dispatcher import PooledDispatcher
     from flowforge._engine.plan import FlowPlan, RoutinePlan
     from flowforge.stores.store import Log, Store
 
@@ -32,8 +33,8 @@ __all__ = [
     "checked_options",
     "checked_registry",
     "checked_timeout",
-    "close_soon",
     "drain",
+    "end_soon",
     "known_registry",
     "note_failure",
     "registered_flow",
@@ -144,14 +145,25 @@ def drain(runtime: weakref.ref[Any]) -> None:
         living.shutdown(timeout=living.options.shutdown_timeout)
 
 
-def close_soon(store: Store) -> None:
-    """Have a store closed by a thread of its own, and wait for nothing.
+def end_soon(dispatcher: PooledDispatcher | None, store: Store | None) -> None:
+    """Have what was made for a runtime that nobody has any more, if anything, ended by a thread; wait for nothing.
 
     Any thread may call, whatever it holds: the garbage collector does, in the middle of whatever one of them does.
     """
-    closing = Thread(target=store.close, name="flowforge-close", daemon=True)
+    if dispatcher is None and store is None:
+        return
+
+    def end() -> None:
+        if store is not None:
+            store.close()
+        if dispatcher is not None:
+            dispatcher.shutdown()
+
+    def start() -> None:
+        Thread(target=end, name="flowforge-end", daemon=True).start()
+
     # A thread's start takes a lock that the calling thread may hold.
-    start_new_thread(closing.start, ())
+    start_new_thread(start, ())
 
 
 def note_failure(runtime: weakref.ref[Any]) -> None:

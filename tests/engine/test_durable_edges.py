@@ -346,17 +346,15 @@ PLACES = [on_the_writer, on_the_folder, with_all_locks_held]
 def test_a_runtime_that_is_dropped_anywhere_lets_go_of_its_store(
     url: str, chain: Chain, somewhere: Callable[[SqliteStore, Callable[[], None]], None]
 ) -> None:
-    # A flow leads to the job that was started last, and that to its runtime.
-    flow, is_closed = [chain(count)], threading.Event()
-    held = [Runtime(2, store=url, flows=flow)]
+    flow, is_closed = chain(count), threading.Event()
+    held = [Runtime(2, store=url, flows=[flow])]
     store = held[0].log
     assert isinstance(store, SqliteStore)
-    held[0].exec(flow[0], job_id="job").wait(30)
+    held[0].exec(flow, job_id="job").wait(30)
     store.call_when_failed(is_closed.set)
 
     def drop() -> None:
         held.clear()
-        flow.clear()
         gc.collect()
 
     somewhere(store, drop)
@@ -365,6 +363,27 @@ def test_a_runtime_that_is_dropped_anywhere_lets_go_of_its_store(
     store.close()
     with Runtime(2, store=url) as again:
         assert found(again).status == "completed"
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_a_runtime_that_is_dropped_leaves_no_thread(chain: Chain, url: str, is_durable: bool) -> None:
+    before = set(threading.enumerate())
+    flow = chain(count)
+    held = [Runtime(2, store=url if is_durable else None, flows=[flow] if is_durable else ())]
+    job = held[0].exec(flow, entry_params={"n": 1})
+    job.set_output_handler(lambda *_: None)
+    assert job.wait(30)
+    threads = set(threading.enumerate()) - before
+
+    held.clear()
+    del job
+    gc.collect()
+
+    for thread in threads:
+        thread.join(30)
+    assert len(threads) > 1
+    assert not any(thread.is_alive() for thread in threads)
+    assert flow.routines["a"].stats() == {"seen": 1}
 
 
 class Crowded(Connection):
