@@ -12,7 +12,7 @@ from flowforge._engine.work import ignore
 from flowforge.error_texts import error_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from actors.mailbox import Mailbox
     from flowforge._engine.job import Job
@@ -93,7 +93,10 @@ class InstanceActor(HeldActor):
         self.instance = instance
         self.calls: list[Callable[[Any], Any] | None] = [None] * len(self.plan.slots)
         with view.lock:
-            tree = view.tree(self.plan.id, self.replica)
+            tree: Mapping[str, Any] = view.tree(self.plan.id, self.replica)
+            if not self.plan.merges:
+                # What it never merges needs no containers that could be rolled back.
+                tree = {"state": tree["state"]}
             self.tracked = TrackedState.kept_by(self.job.state_codec, tree)
         self.user_state = self.tracked.root["state"]
         self.has_containers = False

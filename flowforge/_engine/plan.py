@@ -38,6 +38,7 @@ class RoutinePlan:
         "id",
         "index",
         "lanes",
+        "merges",
         "rank",
         "slots",
         "sources",
@@ -53,6 +54,8 @@ class RoutinePlan:
         self.concurrency = template.concurrency
         self.slots = tuple(template.slots.values())
         self.lanes = {slot.name: number for number, slot in enumerate(self.slots)}
+        self.merges = any(slot.merge_strategy != "override" for slot in self.slots)
+        """Whether a slot gathers what it gets."""
         self.targets: dict[str, tuple[Target, ...]] = dict.fromkeys(template.events, ())
         self.sources = {name: f"{routine_id}.{name}" for name in template.events}
         """What messages say they come from, for each event."""

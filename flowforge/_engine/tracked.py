@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from flowforge._engine.journal import Journal
 from flowforge._engine.tracked_commit import CommitPlan, flat_ops
-from flowforge._engine.tracked_convert import Codec, Converter
+from flowforge._engine.tracked_convert import Codec, Converter, flat_root
 from flowforge._engine.tracked_dict import TrackedDict
 from flowforge._engine.tracked_ops import StateOp
 from flowforge._engine.tracked_plain import plain_copy
@@ -59,9 +59,14 @@ class TrackedState:
         self.journal = Journal()
         """What the open step has changed."""
         self._codec = codec
-        converter = Converter(self.journal, self._codec)
-        self.root: TrackedDict = converter.root(dict(initial))
-        self._watches: Mapping[WatchKey, Watch] = watches_by_slot(converter.watches) if converter.watches else _NONE
+        self._watches: Mapping[WatchKey, Watch] = _NONE
+        root = flat_root(initial, self.journal)
+        if root is None:
+            converter = Converter(self.journal, self._codec)
+            root = converter.root(dict(initial))
+            if converter.watches:
+                self._watches = watches_by_slot(converter.watches)
+        self.root: TrackedDict = root
 
     @property
     def has_watches(self) -> bool:

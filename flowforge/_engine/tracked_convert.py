@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flowforge._engine.journal import Journal, Path, Place, path_text
@@ -17,7 +17,7 @@ from flowforge._engine.tracked_plain import SCALARS, is_fixed, plain_type
 from flowforge._engine.tracked_set import TrackedSet
 from flowforge._engine.tracked_watch import Watch
 
-__all__ = ["MAX_DEPTH", "Codec", "Converter", "is_flat"]
+__all__ = ["MAX_DEPTH", "Codec", "Converter", "flat_root", "is_flat"]
 
 # The codec keeps 100 levels; the rest is for what a record wraps around a value.
 MAX_DEPTH: Final = 90
@@ -30,6 +30,16 @@ def is_flat(value: object) -> bool:
     """
     kind = type(value)
     return kind in SCALARS and (kind is not str or value.isascii())  # type: ignore[attr-defined]
+
+
+def flat_root(initial: Mapping[str, object], journal: Journal) -> TrackedDict | None:
+    """The root of a new state of plain dicts that hold flat values; None if it has anything else in it."""
+    root = TrackedDict((), Place(journal, (), 0))
+    for key, inner in initial.items():
+        if type(inner) is not dict or (inner and not _is_flat_dict(inner)):
+            return None
+        dict.__setitem__(root, key, TrackedDict(inner, Place(journal, (key,), 1)))
+    return root
 
 
 class Codec:
@@ -203,6 +213,10 @@ class Converter:
             place = slot if type(holder) is TrackedDict else id(value)
             self.watches.append(Watch(holder, place, self._leaves))
             self._leaves = []
+
+
+def _is_flat_dict(value: dict[Any, Any]) -> bool:
+    return all(type(key) is str and key.isascii() and is_flat(item) for key, item in value.items())
 
 
 def _is_same(new: object, old: object) -> bool:
