@@ -24,7 +24,7 @@ class Event:
 
 
 def _checked_params(name: str, output_params: object) -> tuple[str, ...]:
-    if isinstance(output_params, Iterable) and not isinstance(output_params, str | bytes):
+    if isinstance(output_params, list | Iterable) and not isinstance(output_params, str | bytes):
         params = tuple(output_params)
         if all(isinstance(param, str) and param for param in params) and len(set(params)) == len(params):
             return params

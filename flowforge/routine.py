@@ -61,23 +61,41 @@ class Routine(metaclass=_RoutineType):
     transient: ClassVar[Iterable[str]] = frozenset()
     """Attributes that steps may assign: neither rolled back nor kept."""
 
+    slots: dict[str, Slot]
+    events: dict[str, Event]
+    logic: Logic | None
+    activation_policy: ActivationPolicy | None
+    error_handler: ErrorHandler | None
+    step_timeout: float | None
+    concurrency: int
+    is_ordered: bool
+    is_pure: bool
+    _config: dict[str, Any]
+    _initial_state: dict[str, Any]
+    _routine_id: str | None
+    _latest_state: tuple[Callable[[str, dict[str, Any]], dict[str, Any]], str] | None
+    _is_instance: bool
+    _shapes: Shapes
+
     def __init__(self) -> None:
-        self.slots: dict[str, Slot] = {}
-        self.events: dict[str, Event] = {}
-        self.logic: Logic | None = None
-        self.activation_policy: ActivationPolicy | None = None
-        self.error_handler: ErrorHandler | None = None
-        self.step_timeout: float | None = None
-        self.concurrency = 1
-        self.is_ordered = True
-        self.is_pure = False
-        self._config: dict[str, Any] = {}
-        self._initial_state: dict[str, Any] = {}
-        self._routine_id: str | None = None
-        self._latest_state: tuple[Callable[[str, dict[str, Any]], dict[str, Any]], str] | None = None
-        self._is_instance = False
+        # By `object`: no step minds what a constructor begins with, and there is an instance for each job and replica.
+        put = object.__setattr__
+        put(self, "slots", {})
+        put(self, "events", {})
+        put(self, "logic", None)
+        put(self, "activation_policy", None)
+        put(self, "error_handler", None)
+        put(self, "step_timeout", None)
+        put(self, "concurrency", 1)
+        put(self, "is_ordered", True)  # noqa: FBT003 - a value
+        put(self, "is_pure", False)  # noqa: FBT003 - a value
+        put(self, "_config", {})
+        put(self, "_initial_state", {})
+        put(self, "_routine_id", None)
+        put(self, "_latest_state", None)
+        put(self, "_is_instance", False)  # noqa: FBT003 - a value
         if not hasattr(self, "_shapes"):
-            self._shapes: Shapes = {}
+            put(self, "_shapes", {})
 
     def _note_construction(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._complete()

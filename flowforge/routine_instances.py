@@ -4,11 +4,13 @@ import copy
 from collections.abc import Mapping
 from operator import is_
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from flowforge.routine import Routine
 
 __all__ = ["Blueprint", "is_surely_equal"]
+
+T = TypeVar("T")
 
 _OWN = frozenset(
     {
@@ -17,6 +19,7 @@ _OWN = frozenset(
         "_initial_state",
         "_is_instance",
         "_latest_state",
+        "_routine_id",
         "_shapes",
         "constructor",
         "events",
@@ -50,8 +53,10 @@ class Blueprint:
         """The routine with each of its replicas, -1 being the front of several."""
         self.initial_state = copy.deepcopy(template._initial_state)
         self._settings = {name: value for name, value in template.__dict__.items() if name not in _OWN}
-        self._slots, self._events, self._config = dict(template.slots), dict(template.events), dict(template._config)
         then = template._constructed
+        self._slots = _frozen(template.slots, then["slots"])
+        self._events = _frozen(template.events, then["events"])
+        self._config = dict(template._config)
         self._later = {name: value for name, value in self._settings.items() if then.get(name, self) is not value}
         self._later_slots = {name: slot for name, slot in self._slots.items() if then["slots"].get(name) is not slot}
 
@@ -111,6 +116,11 @@ def is_surely_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return bool(one == other)
     except ValueError:
         return False
+
+
+def _frozen(now: dict[str, T], then: dict[str, T]) -> dict[str, T]:
+    """What is there now, in a dict that nobody changes: most often the one that the constructor's end was noted in."""
+    return then if now == then else dict(now)
 
 
 def _are_in(expected: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
