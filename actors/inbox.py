@@ -1,4 +1,4 @@
-"""What pykka's ActorRef sees of a pooled actor: an inbox that is a mailbox, and a flag that it has stopped.
+"""What pykka's ActorRef sees of a pooled actor: an inbox that is a mailbox.
 
 Guarantees:
 
@@ -7,7 +7,6 @@ Guarantees:
 """
 
 import queue
-import threading
 from typing import Any
 
 from actors.dispatcher import Dispatcher, Schedulable
@@ -16,36 +15,7 @@ from actors.mailbox_status import MailboxStatus
 from actors.pooled_future import PooledFuture
 from actors.pykka_door import ActorDeadError, Envelope
 
-__all__ = ["Inbox", "StopFlag"]
-
-
-class StopFlag(threading.Event):
-    """A threading.Event that makes its lock when somebody waits; most actors are never waited for."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-    def set(self) -> None:
-        # The flag first: a waiter publishes its event, then looks at the flag; so one sees the other.
-        self._is_set = True
-        event = self.__dict__.get("_event")
-        if event is not None:
-            event.set()
-
-    def clear(self) -> None:
-        self._is_set = False
-        event = self.__dict__.get("_event")
-        if event is not None:
-            event.clear()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        if self._is_set:
-            return True
-        event: threading.Event = self.__dict__.setdefault("_event", threading.Event())
-        return self.is_set() or event.wait(timeout)
+__all__ = ["Inbox"]
 
 
 class Inbox:

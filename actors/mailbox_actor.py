@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Self
 
 from actors.dispatcher import Dispatcher, Group, TurnLimits
 from actors.errors import NoDispatcherError, UninitialisedActorError
-from actors.inbox import Inbox, StopFlag
+from actors.inbox import Inbox
+from actors.lazy_event import LazyEvent
 from actors.mailbox import Lane, Mailbox
 from actors.mailbox_status import MailboxStatus
 from actors.messages import SetUp
@@ -97,7 +98,7 @@ class MailboxActor(Actor):
         self._group = group
         if registry is not None:
             self._registry = registry
-        self.actor_stopped = StopFlag()
+        self.actor_stopped = LazyEvent()
         self._actor_ref = PooledActorRef(self)
 
     @property

@@ -9,10 +9,11 @@ Guarantees:
 
 from __future__ import annotations
 
-from threading import Event, RLock
+from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from actors.lazy_event import LazyEvent
 from flowforge.job_errors import DuplicateJobError, JobFinishedError, RuntimeClosedError, UnknownJobError
 from flowforge.job_status import FINISHED
 
@@ -27,7 +28,7 @@ class JobTable:
     """Jobs by id, oldest first; every method may be called from any thread."""
 
     def __init__(self, max_finished: int) -> None:
-        self.idle = Event()
+        self.idle = LazyEvent()
         self.idle.set()
         self._lock = RLock()
         self._max_finished = max_finished
@@ -118,7 +119,7 @@ class JobTable:
             self._running[job.job_id] = run
             if self.idle.is_set():
                 # A new one: `clear` has a lock that is not for handlers of signals that interrupt it.
-                self.idle = Event()
+                self.idle = LazyEvent()
 
     def note_rest(self, job: JobState, run: Job) -> None:
         """A run has ended; if too many jobs have finished, the oldest is let go."""

@@ -130,9 +130,10 @@ def checked_id(job_id: str | None) -> str:
 def warn_of_concurrency(plan: FlowPlan, threads: int) -> None:
     """Log a warning, once for each plan, if a routine has more replicas than there are threads for them."""
     for routine in plan.routines:
+        if routine.concurrency <= threads or plan.has_warned:
+            continue
         kinds = {slot.shape.kind for slot in routine.slots if slot.shape is not None}
-        needs_threads = not kinds <= {HandlerKind.ASYNC, HandlerKind.ASYNC_GENERATOR} or not kinds
-        if routine.template.concurrency > threads and needs_threads and not plan.has_warned:
+        if not kinds <= {HandlerKind.ASYNC, HandlerKind.ASYNC_GENERATOR} or not kinds:
             plan.has_warned = True
             text = "The routine %r has %d replicas, but the runtime has %d threads for handlers."
             logger.warning(text, routine.id, routine.template.concurrency, threads, extra=about("", routine.id))

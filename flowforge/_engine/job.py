@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.dispatcher import Group
 from actors.errors import DispatcherClosedError
+from actors.lazy_event import LazyEvent
 from actors.supervision import RestartBudget
 from flowforge._engine.barrier import Barrier, put_when_safe
 from flowforge._engine.bounds import note_put
@@ -108,8 +109,8 @@ class Job:
         self.stuck: dict[Step, str] = {}
         self.raised_bounds = 0
         self.to_stop: list[Worker] = []
-        self.rested = threading.Event()
-        self.vacated = threading.Event()
+        self.rested = LazyEvent()
+        self.vacated = LazyEvent()
         """Set when the run has ended and none of its actors has anything left to do, stopping included."""
         self.before_rest: Callable[[], None] | None = None
         """What to do when the run has ended, before anybody is told."""

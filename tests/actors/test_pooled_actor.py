@@ -13,7 +13,6 @@ import pytest
 
 from actors.dispatcher import Group, TurnLimits
 from actors.errors import NoDispatcherError, UninitialisedActorError, WaitInsideTurnError
-from actors.inbox import StopFlag
 from actors.mailbox import Lane, Mailbox
 from actors.messages import SetUp
 from actors.pooled_actor import PooledActor
@@ -268,31 +267,6 @@ def test_a_stepped_wait_ends_when_no_answer_can_come(stepped: SteppedDispatcher)
     assert stepped.clock.monotonic() == 5
     assert ref.actor_inbox.mailbox.release()
     stepped.submit(ref.actor_inbox.owner)  # type: ignore[arg-type] # It lives.
-
-
-# docs/pykka.md: "actor_stopped"
-
-
-def test_the_stop_flag_wakes_those_who_wait() -> None:
-    flag = StopFlag()
-    waiter = threading.Thread(target=flag.wait)
-    waiter.start()
-    flag.set()
-    waiter.join(5)
-
-    assert not waiter.is_alive()
-    assert flag.is_set()
-    assert flag.wait(0)
-
-
-def test_the_stop_flag_can_be_cleared_like_an_event() -> None:
-    flag = StopFlag()
-
-    assert not flag.wait(0)
-    flag.set()
-    flag.clear()
-    assert not flag.is_set()
-    assert not flag.wait(0)
 
 
 # docs/pykka.md: "Turns"

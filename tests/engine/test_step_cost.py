@@ -46,15 +46,15 @@ class Unit(NamedTuple):
 CALLS = {
     Unit("step", is_durable=False): 59.7,
     Unit("step", is_durable=True): 102.8,
-    Unit("job", is_durable=False): 1227,
-    Unit("job", is_durable=True): 1654,
+    Unit("job", is_durable=False): 1176,
+    Unit("job", is_durable=True): 1603,
 }
 """Calls of Python functions and of functions in C."""
 BLOCKS = {
     Unit("step", is_durable=False): 11.7,
     Unit("step", is_durable=True): 13.7,
-    Unit("job", is_durable=False): 181,
-    Unit("job", is_durable=True): 192,
+    Unit("job", is_durable=False): 168,
+    Unit("job", is_durable=True): 179,
 }
 """Blocks of memory that are still held afterwards, by the history that a job remembers and by the log."""
 BYTES = {"was never called": 400, "was called": 3633}
