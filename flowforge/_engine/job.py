@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Job"]
 
+# Nobody is told of these but by the views, which readers bring up to date themselves.
+_LOOKED_AT_LATER = frozenset({JobStarted, StepCommitted})
+
 
 class Job:
     """The live side of a job, from its start or resume until it rests.
@@ -294,7 +297,7 @@ class Job:
         view.inbox.append(record)
         # Counted apart from the view, which readers bring up to date too: who looks must not change what happens.
         self.unlooked += 1
-        if view.is_watched or self.unlooked >= self.records_per_look or type(record) is not StepCommitted:
+        if view.is_watched or self.unlooked >= self.records_per_look or type(record) not in _LOOKED_AT_LATER:
             self.supervisor.look()
         return number
 

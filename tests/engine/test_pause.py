@@ -264,7 +264,7 @@ def test_a_pause_with_a_timeout_cancels_async_handlers_which_stay_first(
         self.emit("out", n=1)
 
     job = stepped.exec(chain(slow))
-    dispatcher.run_until_idle(3)
+    dispatcher.run_until_idle(2)
     stepped.pause_job(job, timeout=5.0)
     job.wait()
     paused = (job.status, len(job.data.pending["a", "input"]), dispatcher.clock.monotonic())

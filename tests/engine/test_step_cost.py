@@ -46,7 +46,7 @@ class Unit(NamedTuple):
 CALLS = {
     Unit("step", is_durable=False): 59.7,
     Unit("step", is_durable=True): 102.8,
-    Unit("job", is_durable=False): 1176,
+    Unit("job", is_durable=False): 1142,
     Unit("job", is_durable=True): 1603,
 }
 """Calls of Python functions and of functions in C."""
