@@ -50,6 +50,7 @@ class AsyncLoop:
         self._call_later = call_later
         self._before_start = before_start
         self._lock = threading.RLock()
+        self._new: deque[CoroutineRun] = deque()
         self._orders: deque[Callable[[], None]] = deque()
         self._is_woken = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,12 +83,13 @@ class AsyncLoop:
                 raise self._refusal()
             run = CoroutineRun(coroutine, on_done, context)
             try:
-                self._order(functools.partial(self._start, run))
+                self._wake()
             except BaseException:
                 coroutine.close()
                 raise
+            self._new.append(run)
             self._pending += 1
-        return LoopTask(functools.partial(self._order, functools.partial(self._cancel, run)))
+        return LoopTask(functools.partial(self._cancel_soon, run))
 
     def stop(self) -> None:
         """Cancel all coroutines, now and from now on."""
@@ -116,14 +118,18 @@ class AsyncLoop:
     def _order(self, order: Callable[[], None]) -> None:
         """Have `order` called on the loop's thread."""
         with self._lock:
-            if self._has_ended:
-                return
-            if self._loop is None:
-                self._loop = self._start_thread()
+            self._wake()
             self._orders.append(order)
-            if not self._is_woken:
-                self._is_woken = True
-                self._loop.call_soon_threadsafe(self._take_orders, context=self._context)
+
+    def _wake(self) -> None:
+        """Have the loop's thread look for what is handed over, unless it has ended; with the lock held."""
+        if self._has_ended:
+            return
+        if self._loop is None:
+            self._loop = self._start_thread()
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._take_orders, context=self._context)
 
     def _start_thread(self) -> asyncio.AbstractEventLoop:
         self._before_start()
@@ -139,22 +145,31 @@ class AsyncLoop:
 
     def _take_orders(self) -> None:
         with self._lock:
+            new, self._new = self._new, deque()
             orders, self._orders = self._orders, deque()
             self._is_woken = False
+        for run in new:
+            self._start(run)
+        if new:
+            self._watch_if_needed()
         for order in orders:
             order()
 
     def _start(self, run: CoroutineRun) -> None:
         assert self._loop is not None
-        task = run.start(self._loop)
+        task = run.start(self._loop, self._end)
         self._runs.add(run)
-        task.add_done_callback(functools.partial(self._end, run), context=self._context)
+        if self._is_stopping:
+            task.cancel()
+
+    def _watch_if_needed(self) -> None:
         with self._lock:
-            if self._is_stopping:
-                task.cancel()
-            elif not self._is_watched:
+            if not self._is_stopping and not self._is_watched:
                 self._is_watched = True
                 self._call_later(_WATCH_INTERVAL, self._watch)
+
+    def _cancel_soon(self, run: CoroutineRun) -> None:
+        self._order(functools.partial(self._cancel, run))
 
     def _cancel(self, run: CoroutineRun) -> None:
         if run.task is not None:
@@ -165,7 +180,7 @@ class AsyncLoop:
             self._cancel(run)
         self._stop_if_done()
 
-    def _end(self, run: CoroutineRun, task: asyncio.Task[None]) -> None:
+    def _end(self, run: CoroutineRun) -> None:
         self._runs.discard(run)
         with self._lock:
             self._pending -= 1

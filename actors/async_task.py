@@ -32,7 +32,7 @@ class CoroutineRun:
     Whatever the coroutine raises, SystemExit too, is an outcome and never ends the loop.
     """
 
-    __slots__ = ("_context", "_coroutine", "_error", "_on_done", "_result", "task")
+    __slots__ = ("_context", "_coroutine", "_error", "_on_done", "_on_end", "_result", "task")
 
     def __init__(
         self,
@@ -42,8 +42,10 @@ class CoroutineRun:
     ) -> None:
         self._coroutine = coroutine
         self._on_done = on_done
+        self._on_end: Callable[[CoroutineRun], None] | None = None
         self._context = contextvars.copy_context() if context is None else context
-        self._context.run(TURN_DEPTH.set, 1)
+        if not self._context.get(TURN_DEPTH):
+            self._context.run(TURN_DEPTH.set, 1)
         self._result: object = None
         self._error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
@@ -53,8 +55,11 @@ class CoroutineRun:
         """The coroutine's name, for people."""
         return getattr(self._coroutine, "__qualname__", type(self._coroutine).__name__)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        """Make the task that runs it."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, on_end: Callable[["CoroutineRun"], None] | None = None
+    ) -> asyncio.Task[None]:
+        """Make the task that runs it; `on_end` is called when its end has been reported."""
+        self._on_end = on_end
         self.task = loop.create_task(self._run(), name=self.name, context=self._context)
         # Not in the coroutine's own context: whoever is told may enter that one again at once, on another thread.
         self.task.add_done_callback(self._finish, context=contextvars.Context())
@@ -75,3 +80,5 @@ class CoroutineRun:
             self._on_done(self._result, self._error)
         except BaseException:
             logger.exception("The end of coroutine %r could not be reported.", self.name)
+        if self._on_end is not None:
+            self._on_end(self)
