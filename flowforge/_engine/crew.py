@@ -20,6 +20,7 @@ from flowforge.records import MessageMerged
 from flowforge.structs import replace
 
 if TYPE_CHECKING:
+    from flowforge._engine.after_commit import AfterCommit
     from flowforge._engine.job import Job
     from flowforge._engine.job_data import JobData, Retry
     from flowforge._engine.plan import RoutinePlan
@@ -106,6 +107,15 @@ class Crew(RoutineActor):
             )
         )
 
+    @property
+    def actions(self) -> AfterCommit:
+        # Whoever commits does what is to follow, for the replicas whose steps had waited for it as well.
+        if self.after_commit is None:
+            actions = super().actions
+            for replica in self.replicas:
+                replica.after_commit = actions
+        return super().actions
+
     def conclude(self, replica: Replica) -> None:
         """The replica's work is done or given up; it can have more."""
         del self.handed_out[replica]
@@ -179,9 +189,11 @@ class Replica(Worker):
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, crew: Crew) -> None:
         super().__init__(job, plan, replica, Mailbox((), job.lock))
         self.crew = crew
-        # Whoever commits does what is to follow, for the replicas whose steps had waited for it as well.
-        self.after_commit = crew.actions
         self.stashed: Step | None = None
+
+    @property
+    def actions(self) -> AfterCommit:
+        return self.crew.actions
 
     def available_work(self) -> Work | None:
         return None if self.stashed is not None else self.work
