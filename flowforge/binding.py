@@ -1,5 +1,7 @@
 """How a payload meets a handler: the handler's shape, and a call made for that shape."""
 
+from __future__ import annotations
+
 import enum
 import functools
 import inspect

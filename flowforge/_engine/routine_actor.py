@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RoutineActor", "lanes_of", "with_counts"]
 
+_IMMEDIATE = immediate_policy()
+
 
 def lanes_of(plan: RoutinePlan) -> list[Lane]:
     """A mailbox lane for each slot."""
@@ -46,7 +48,7 @@ class RoutineActor(Worker):
 
     def adopt(self, instance: Routine) -> None:
         super().adopt(instance)
-        self.policy = instance.activation_policy or immediate_policy()
+        self.policy = instance.activation_policy or _IMMEDIATE
         known = self.job.view.routines.get(self.plan.id)
         self.last_activation = None if known is None else known.last_call
 
