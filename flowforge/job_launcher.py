@@ -34,7 +34,6 @@ from flowforge.step_context import CURRENT_STEP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.registry import Registry
     from flowforge._engine.bases import Bases
     from flowforge._engine.host import JobHost
     from flowforge._engine.plan import FlowPlan
@@ -54,7 +53,6 @@ class JobLauncher(JobDirectory):
 
     options: RuntimeOptions
     codec: Codec
-    registry: Registry
     log: Log
     records_per_look: int
     _bases: Bases
@@ -261,10 +259,6 @@ class JobLauncher(JobDirectory):
 
         One of a store, or that goes on, is not cut off: Ctrl-C waits meanwhile, which would be dear for each new job.
         """
-        for ref in self.registry.get_all():
-            # Not by the job's own list, which lacks the one that was being made.
-            if getattr(getattr(ref.actor_inbox, "owner", None), "job", None) is job:
-                self.registry.unregister(ref)
         stop_dead(job)
         self._table.withdraw(job.id)
 

@@ -182,6 +182,11 @@ class JobTable:
         with self._lock:
             return [*self._jobs.values(), *self._held.values()]
 
+    def runs(self) -> list[Job]:
+        """Every run that is under way."""
+        with self._lock:
+            return list(self._running.values())
+
     def forget_lock(self) -> None:
         """In a forked child: the lock may have been held by a thread that is not there."""
         self._lock = RLock()

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from actors.pooled_dispatcher import PooledDispatcher
 from actors.process_life import run_at_exit, run_in_forked_child
-from actors.registry import Registry
 from flowforge._engine.halting import halt_all, stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.tracked_convert import Codec as StateCodec
@@ -23,6 +22,7 @@ from flowforge.durable_jobs import DurableJobs, bases_for, checked_flows, let_en
 from flowforge.feeding import feed
 from flowforge.flow_graph import FlowGraph
 from flowforge.flow_registry import FlowRegistry
+from flowforge.job_actors import JobActors
 from flowforge.job_launcher import JobLauncher
 from flowforge.job_state import JobState
 from flowforge.job_table import JobTable
@@ -86,7 +86,6 @@ class Runtime(JobLauncher):
         self.codec = codec = codec_for(store, codec)
         self.state_codec = StateCodec(codec.check, codec.encode, codec.decode)
         self._bases = bases_for(self.codec, self.options)
-        self.registry = Registry()
         self.log: Log = opened(store, self.codec)
         self._owned_store = cast("Store", self.log) if isinstance(store, str) else None
         # One that is dropped without a shutdown must leave no thread, and not keep its store locked.
@@ -96,6 +95,8 @@ class Runtime(JobLauncher):
         self.records_per_look = 64
         self._flows = checked_registry(registry)
         self._table = JobTable(self.options.max_finished_jobs)
+        self.registry = JobActors(self._table)
+        """The actors of its jobs, as pykka knows actors."""
         self._outputs = OutputPumps(self.make_pump)
         self._is_closed = False
         run_in_forked_child(self._give_up_in_child)

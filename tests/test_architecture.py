@@ -35,6 +35,7 @@ LAYERS = (
         "flowforge.dead_letters",
         "flowforge.durable_jobs",
         "flowforge.feeding",
+        "flowforge.job_actors",
         "flowforge.flow_registry",
         "flowforge.job_directory",
         "flowforge.job_launcher",

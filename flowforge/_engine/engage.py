@@ -37,7 +37,6 @@ def engage(job: Job, plan: RoutinePlan) -> RoutineActor:
 
 
 def _admit(job: Job, worker: Worker) -> None:
-    job.registry.register(worker.actor_ref)
     if job.is_gate_closed:
         worker.mailbox.hold()
     if not worker.is_started:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
-from actors.mailbox_actor import MailboxActor
+from flowforge._engine.job_actor import JobActor
 from flowforge._engine.orders import ActorBroke, ErrorReported
 
 if TYPE_CHECKING:
@@ -16,27 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["HeldActor"]
 
 
-class HeldActor(MailboxActor):
+class HeldActor(JobActor):
     """Hands out data only while nothing holds it; its mailbox shares the job's lock, which every method needs."""
 
-    inbox_lane = None
     work: Work | None = None
     blocks = 0
     is_suspended = False
     is_broken = False
 
     def __init__(self, job: Job, plan: RoutinePlan, replica: int, mailbox: Mailbox) -> None:
-        super().__init__(
-            dispatcher=job.dispatcher,
-            mailbox=mailbox,
-            group=job.group,
-            registry=job.registry,
-            urn=f"urn:flowforge:{job.id}:{plan.id}:{replica}:{job.epoch}",
-        )
-        self.job = job
+        super().__init__(job, mailbox)
         self.plan = plan
         self.replica = replica
-        self.mailbox = mailbox
+
+    @property
+    def label(self) -> str:
+        return f"{self.plan.id}:{self.replica}"
 
     def order(self, order: object) -> None:
         """Put `order` ahead of all data; with the job's lock held."""

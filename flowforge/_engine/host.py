@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from actors.dispatcher import Dispatcher
-    from actors.registry import Registry
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan
     from flowforge._engine.tracked_convert import Codec as StateCodec
@@ -24,7 +23,6 @@ class JobHost(Protocol):
     codec: Codec
     state_codec: StateCodec
     """The codec, as the states of routines ask it."""
-    registry: Registry
     log: Log
     records_per_look: int
     """How many records may wait before the supervisor is called to apply them."""

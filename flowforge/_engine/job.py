@@ -84,7 +84,6 @@ class Job:
         self.clock = host.dispatcher.clock
         self.codec = host.codec
         self.state_codec = host.state_codec
-        self.registry = host.registry
         self.log = host.log
         self.records_per_look = host.records_per_look
         self.is_durable = host.log.is_durable

@@ -144,11 +144,9 @@ def announce_rest(job: Job, *, is_forced: bool = False) -> None:
 def let_go(job: Job) -> None:
     """Drop the actors of a run that has ended; what is known about the job is data."""
     if job.rested.is_set():
-        for actor in job.everyone():
-            job.registry.unregister(actor.actor_ref)
-            if not job.stuck:
-                actor.dispose()
         if not job.stuck:
+            for actor in job.everyone():
+                actor.dispose()
             job.supervisor.dispose()
             job.job_state = None
         job.workers = []

@@ -14,9 +14,9 @@ import weakref
 from typing import TYPE_CHECKING
 
 from actors.mailbox import Mailbox
-from actors.mailbox_actor import MailboxActor
 from actors.supervision import RestartBudget
 from flowforge._engine.failures import record_restart
+from flowforge._engine.job_actor import JobActor
 from flowforge._engine.logs import about, logger
 from flowforge._engine.message_ids import child_id
 from flowforge._engine.orders import ActOn, ActorBroke, ErrorReported, Restart
@@ -35,23 +35,17 @@ __all__ = ["JobSupervisor"]
 _STOP = ErrorHandler(ErrorStrategy.STOP)
 
 
-class JobSupervisor(MailboxActor):
+class JobSupervisor(JobActor):
     """Owns a job's directives and derived views; its mailbox shares the job's lock."""
 
-    inbox_lane = None
-
     def __init__(self, job: Job, budget: RestartBudget) -> None:
-        self.mailbox = Mailbox((), job.lock)
-        super().__init__(
-            dispatcher=job.dispatcher,
-            mailbox=self.mailbox,
-            group=job.group,
-            registry=job.registry,
-            urn=f"urn:flowforge:{job.id}:supervisor:{job.epoch}",
-        )
-        self.job = job
+        super().__init__(job, Mailbox((), job.lock))
         self.budget = budget
         self.is_called = False
+
+    @property
+    def label(self) -> str:
+        return "supervisor"
 
     def report(self, report: ErrorReported | ActorBroke) -> None:
         """Take an actor's report; with the job's lock held."""
@@ -93,8 +87,7 @@ class JobSupervisor(MailboxActor):
         announce_rest(job)
 
     def dispose(self) -> None:
-        """Break the cycles that it is part of; it gets no further turn."""
-        self.actor_inbox.owner = None
+        super().dispose()
         self.__dict__["job"] = weakref.proxy(self.job)
 
     def handler_of(self, routine: int) -> ErrorHandler:

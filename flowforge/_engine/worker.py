@@ -102,7 +102,7 @@ class Worker(InstanceActor):
 
     def dispose(self) -> None:
         """Break the cycles that it is part of, so that it is freed at once and not by the garbage collector."""
-        self.actor_inbox.owner = None
+        super().dispose()
         if self.has_instance:
             for name, nothing in (("slots", {}), ("logic", None)):
                 object.__setattr__(self.instance, name, nothing)

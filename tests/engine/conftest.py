@@ -69,11 +69,10 @@ def turn(dispatcher: SteppedDispatcher, ready: Callable[[], list[str]]) -> Calla
 
 
 def _name_of(choice: object) -> str:
-    urn = getattr(choice, "actor_urn", None)
-    if urn is None:
+    label = getattr(choice, "label", None)
+    if label is None:
         return "timer" if hasattr(choice, "cancel") else "loop"
-    parts = str(urn).split(":")
-    return parts[3] if len(parts) > 3 else parts[-1]
+    return str(label).partition(":")[0]
 
 
 @pytest.fixture

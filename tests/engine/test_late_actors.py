@@ -193,6 +193,19 @@ def test_the_registry_has_the_actors_that_there_are(runtime: Runtime) -> None:
     assert known == ["b"]
 
 
+def test_the_registry_gives_each_actor_one_reference_found_by_its_urn(runtime: Runtime) -> None:
+    job = runtime.exec(two_branches([]), keep_alive=True, job_id="known")
+    runtime.post(job, "b", "input", {"n": 1})
+    (ref,) = runtime.registry.get_all()
+    again = runtime.registry.get_by_urn(ref.actor_urn)
+    is_one = again is ref and ref.is_alive() and len(runtime.registry) == 1
+    job.close()
+
+    assert job.wait(30)
+    assert (is_one, ref.actor_urn) == (True, "urn:flowforge:known:b:0:1")
+    assert runtime.registry.get_by_urn(ref.actor_urn) is None
+
+
 # What holds back others holds back one that comes later
 
 
