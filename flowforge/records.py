@@ -138,7 +138,7 @@ class ErrorInfo(Struct, frozen=True):
     cause: str | None = None
 
 
-class RoutineFingerprint(Struct, frozen=True, array_like=True):
+class RoutineFingerprint(Struct, frozen=True, array_like=True, gc=False):
     """A routine, as far as it matters to a job at rest."""
 
     id: str

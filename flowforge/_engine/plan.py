@@ -32,6 +32,7 @@ class RoutinePlan:
 
     __slots__ = (
         "_callers",
+        "_shared_callers",
         "concurrency",
         "has_start",
         "has_stop",
@@ -47,7 +48,9 @@ class RoutinePlan:
         "upstream",
     )
 
-    def __init__(self, index: int, routine_id: str, template: Routine) -> None:
+    def __init__(
+        self, index: int, routine_id: str, template: Routine, shared_callers: dict[HandlerShape, Caller]
+    ) -> None:
         self.index = index
         self.id = routine_id
         self.template = template
@@ -63,6 +66,7 @@ class RoutinePlan:
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0
         self._callers: dict[int, tuple[HandlerShape, Caller]] = {}
+        self._shared_callers = shared_callers
         if template.activation_policy is not None:
             template.activation_policy.check_slots(tuple(self.lanes))
         self.has_start = type(template).on_start is not Routine.on_start
@@ -78,8 +82,16 @@ class RoutinePlan:
         """What calls a slot's handlers of that shape; compiled once for all jobs."""
         known = self._callers.get(lane)
         if known is None or known[0] is not shape:
-            known = self._callers[lane] = shape, compile_caller(shape, f"{self.id}.{self.slots[lane].name}")
+            known = self._callers[lane] = shape, self._compiled(lane, shape)
         return known[1]
+
+    def _compiled(self, lane: int, shape: HandlerShape) -> Caller:
+        if not shape.is_single:
+            return compile_caller(shape, f"{self.id}.{self.slots[lane].name}")
+        # It never says that something is missing, and so names no slot: all routines of a flow can have the same.
+        if shape not in self._shared_callers:
+            self._shared_callers[shape] = compile_caller(shape, "")
+        return self._shared_callers[shape]
 
     def entry_lane(self, slot: str | None = None) -> int:
         """The lane that a job enters by: the one named, else `trigger`, else the only one."""
@@ -123,7 +135,10 @@ class FlowPlan:
         self.error_handler = flow.error_handler
         self.timeout = flow.timeout
         self.is_isolated = flow.isolate
-        self.routines = tuple(RoutinePlan(i, name, routine) for i, (name, routine) in enumerate(flow.routines.items()))
+        callers: dict[HandlerShape, Caller] = {}
+        self.routines = tuple(
+            RoutinePlan(i, name, routine, callers) for i, (name, routine) in enumerate(flow.routines.items())
+        )
         self.by_id = {plan.id: plan for plan in self.routines}
         self.places = {
             Destination(plan.id, slot): (plan, lane) for plan in self.routines for slot, lane in plan.lanes.items()
