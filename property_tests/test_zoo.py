@@ -41,8 +41,13 @@ def test_the_usual_order_does_not_show_the_defect(specimen: Specimen) -> None:
 
 
 @every_specimen
-def test_the_defect_is_found_and_shrinks_to_two_deviations(specimen: Specimen) -> None:
+def test_the_defect_is_found_and_shrinks_to_two_deviations(
+    specimen: Specimen, caplog: pytest.LogCaptureFixture
+) -> None:
     check_search(specimen, seed=0)
+
+    # An actor that a patch breaks would be found too, and say nothing of the defect that the patch stands for.
+    assert "broke" not in caplog.text
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flowforge._engine import worker as turns
 from flowforge._engine.crew import Replica
 from flowforge._engine.job import Job
 from flowforge._engine.shared import SharedBuffer
@@ -65,10 +66,11 @@ def append_torn(append: Append, job: Job, record: Record) -> int:
 # Counting
 
 
-def end_and_count_down(end: OfStep, worker: Worker, step: Step) -> None:
+def call_and_count_down(call: Callable[[Worker, Step], bool], worker: Worker, step: Step) -> bool:
     """A message counts as done when its handler returns, though what that emitted counts from the commit on."""
-    end(worker, step)
+    is_pending = call(worker, step)
     worker.job.in_flight -= len(step.work.messages)
+    return is_pending
 
 
 def count_up_and_settle(settle: OfStep, worker: Worker, step: Step) -> None:
@@ -205,7 +207,7 @@ COMMIT_DEFECTS = (
     Specimen(
         name="counted down before up",
         flow=uneven_diamond,
-        patches=(Patch(Worker, "end", end_and_count_down), Patch(Worker, "settle", count_up_and_settle)),
+        patches=(Patch(turns, "call_handler", call_and_count_down), Patch(Worker, "settle", count_up_and_settle)),
     ),
     Specimen(
         name="a step commits after the cancel",

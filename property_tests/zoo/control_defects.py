@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from flowforge._engine.control import StillRunning
     from flowforge._engine.job_data import JobData
-    from flowforge._engine.work import Work
     from flowforge._engine.worker import Worker
     from flowforge.flow import Flow
     from flowforge.testing.simulated_run import SimulatedRun
@@ -66,18 +65,12 @@ def recovering_service() -> Flow:
     return wired({"a": Part({"input": ask})}, error_handler=handler)
 
 
-def put_last(
-    put_back: Callable[[RoutineActor, Work, int, int], None],
-    actor: RoutineActor,
-    work: Work,
-    attempt: int,
-    progress: int,
-) -> None:
-    """A message that failed goes to the tail of its lane."""
-    put_back(actor, work, attempt, progress)
-    if attempt:
-        actor.mailbox.lanes[work.lane].items.rotate(-1)
+def release_to_the_tail(release: Callable[[RoutineActor], None], actor: RoutineActor) -> None:
+    """A message that failed goes to the tail of its lane when it is to be tried again."""
+    if actor.work is not None:
+        actor.mailbox.lanes[actor.work.lane].items.rotate(-1)
         actor.work = None
+    release(actor)
 
 
 # Pause and cancel
@@ -169,7 +162,7 @@ CONTROL_DEFECTS = (
     Specimen(
         name="a failed message goes to the tail",
         flow=lambda: pair(error_handler=ErrorHandler("retry")),
-        patches=(Patch(RoutineActor, "put_back", put_last),),
+        patches=(Patch(RoutineActor, "release", release_to_the_tail),),
         inputs=({"n": 1}, {"n": 2}),
         judges=(emits_in_order("b.out", [1, 2]),),
         errors=1,
