@@ -8,18 +8,14 @@ import pytest
 from flowforge.flow import Flow
 from flowforge.flow_fingerprint import changes_between, fingerprint_of
 from flowforge.option_errors import OptionError
-from flowforge.routine import Routine
+from tests.handlers import pass_on
 
 Graph = Callable[..., Flow]
 
 
-def relay(self: Routine, n: int) -> None:
-    self.emit("out", n=n)
-
-
 @pytest.fixture
 def flow(graph: Graph) -> Flow:
-    return graph({"a": relay, "b": relay}, "a.out -> b.input", version=2)
+    return graph({"a": pass_on, "b": pass_on}, "a.out -> b.input", version=2)
 
 
 def ignore(job: object) -> None:
@@ -27,8 +23,8 @@ def ignore(job: object) -> None:
 
 
 def test_a_flow_has_version_one_unless_told_otherwise(graph: Graph) -> None:
-    assert graph({"a": relay}).version == 1
-    assert graph({"a": relay}, version=7).version == 7
+    assert graph({"a": pass_on}).version == 1
+    assert graph({"a": pass_on}, version=7).version == 7
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, "2", True, None])
@@ -52,7 +48,7 @@ def test_a_fingerprint_says_what_jobs_at_rest_depend_on(flow: Flow) -> None:
 
 
 def test_changes_are_told_as_what_is_gone_and_what_is_new(flow: Flow, graph: Graph) -> None:
-    other = graph({"a": relay, "c": relay})
+    other = graph({"a": pass_on, "c": pass_on})
     other.connect("a", "out", "c", "input", {"n": "m"})
     other.routines["a"].set_concurrency(2)
 

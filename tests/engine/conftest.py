@@ -12,6 +12,7 @@ from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.runtime import Runtime
+from tests.engine.machine import Machine
 
 
 @pytest.fixture
@@ -73,6 +74,12 @@ def _name_of(choice: object) -> str:
     if label is None:
         return "timer" if hasattr(choice, "cancel") else "loop"
     return str(label).partition(":")[0]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    """A process on a virtual clock that can be killed."""
+    return Machine()
 
 
 @pytest.fixture

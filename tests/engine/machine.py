@@ -5,19 +5,12 @@ from collections.abc import Callable
 from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
-from flowforge.job_state import JobState
 from flowforge.output_handler import InlineOutputPump
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryStore
 
-__all__ = ["Machine", "found"]
-
-
-def found(runtime: Runtime, job_id: str = "job") -> JobState:
-    job = runtime.get_job(job_id)
-    assert job is not None
-    return job
+__all__ = ["InlineRuntime", "Machine"]
 
 
 class InlineRuntime(Runtime):

@@ -13,15 +13,12 @@ from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.routine_errors import OutsideStepError
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import send
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
 Run = Callable[..., JobState]
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
 
 
 async def pass_on(self: Routine, n: int) -> None:
@@ -35,10 +32,6 @@ async def source(self: Routine, n: int = 5) -> AsyncIterator[None]:
         self.emit("out", n=self.state["next"])
         self.state["next"] += 1
         yield
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_an_async_handler_is_a_step_like_any_other(run: Run, chain: Chain) -> None:

@@ -10,26 +10,18 @@ from hypothesis import strategies as st
 
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
-from flowforge.job_state import JobState
 from flowforge.records import JobMoved
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import send
 
 Chain = Callable[..., Flow]
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
 
 
 def pass_on(self: Routine, n: int = 0) -> None:
     self.increment_stat("calls")
     self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 @pytest.mark.parametrize("steps", range(14))

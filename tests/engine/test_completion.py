@@ -14,15 +14,12 @@ from flowforge.job_state import JobState
 from flowforge.records import JobMoved, StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.handlers import pass_on
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
 Run = Callable[..., JobState]
 Turn = Callable[..., None]
-
-
-def pass_on(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
 
 
 def fan_out(self: Routine, n: int = 1) -> None:

@@ -13,6 +13,8 @@ from flowforge.job_state import JobState
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import send
 
 Chain = Callable[..., Flow]
 Run = Callable[..., JobState]
@@ -39,15 +41,6 @@ class Gate:
 @pytest.fixture
 def gate() -> Gate:
     return Gate()
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_a_dead_letter_tells_where_why_and_how_often(run: Run, chain: Chain, gate: Gate) -> None:

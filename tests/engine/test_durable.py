@@ -22,25 +22,11 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreInUseError
-from tests.engine.machine import found
+from tests.engine.jobs import finished, found, numbers
+from tests.handlers import count
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
-
-
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str = "a.out") -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
-
-
-def finished(job: JobState) -> JobState:
-    job.close()
-    assert job.wait(30)
-    return job
 
 
 # Starting

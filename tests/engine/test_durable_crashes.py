@@ -24,27 +24,15 @@ from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryStore
-from tests.engine.machine import Machine, found
+from tests.engine.jobs import found, numbers
+from tests.engine.machine import Machine
+from tests.handlers import count
 
 Chain = Callable[..., Flow]
 
 
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str = "a.out") -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
-
-
 def pass_on(self: Routine, data: dict[str, Any], _message: object, _job: object) -> None:
     self.emit("out", n=[*data.values()])
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
 
 
 def test_a_job_that_does_not_fit_is_left_and_the_others_go_on(

@@ -15,20 +15,16 @@ from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import StaleJobStateError
-from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreClosedError, StoreInUseError
+from tests.engine.jobs import found
+from tests.handlers import count
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
-
-
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
 
 
 def skip_then_pause(self: Routine, n: int) -> None:
@@ -37,33 +33,9 @@ def skip_then_pause(self: Routine, n: int) -> None:
     self.job_state.pause()
 
 
-def found(runtime: Runtime, job_id: str = "job") -> JobState:
-    job = runtime.get_job(job_id)
-    assert job is not None
-    return job
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'jobs.db'}"
-
-
-@pytest.fixture
-def boot(url: str) -> Iterator[Boot]:
-    """`boot(flow, ...)`: a runtime with threads on the test's store; the one before it is shut down."""
-    running: list[Runtime] = []
-
-    def start(*flows: Flow) -> Runtime:
-        stop()
-        running.append(Runtime(4, store=url, flows=flows))
-        return running[0]
-
-    def stop() -> None:
-        while running:
-            running.pop().shutdown(timeout=5)
-
-    yield start
-    stop()
 
 
 def test_a_left_job_that_was_cancelled_is_not_run_by_register(boot: Boot, chain: Chain) -> None:

@@ -14,23 +14,11 @@ from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.routine_errors import AbandonedStepError
 from flowforge.runtime import Runtime
-from tests.engine.machine import Machine, found
+from tests.engine.jobs import found, numbers
+from tests.engine.machine import Machine
+from tests.handlers import count
 
 Chain = Callable[..., Flow]
-
-
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str = "a.out") -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import pass_on
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
@@ -31,16 +33,8 @@ def refuse_two(self: Routine, n: int) -> None:
     self.emit("out", n=n)
 
 
-def pass_on(self: Routine, n: int) -> None:
-    self.emit("out", n=n)
-
-
 def refuse(self: Routine, **payload: Any) -> None:
     raise ValueError("refused")
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_without_any_handler_an_error_stops_the_job(run: Run, chain: Chain) -> None:

@@ -19,28 +19,17 @@ from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.store import History
+from tests.engine.jobs import numbers
 from tests.engine.machine import Machine as Process
+from tests.handlers import count, refuse
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
 
 
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
 def count_m(self: Routine, m: int) -> None:
     count(self, m)
-
-
-def refuse(self: Routine, n: Any = 0) -> None:
-    raise ValueError(n)
-
-
-def numbers(job: JobState, output: str) -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def nothing(job: JobMigration) -> None:

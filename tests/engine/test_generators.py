@@ -11,6 +11,8 @@ from flowforge.job_errors import NoCursorError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import pass_on
 
 Chain = Callable[..., Flow]
 Run = Callable[..., JobState]
@@ -28,14 +30,6 @@ def careless(self: Routine, n: int = 5) -> Iterator[None]:
     for number in range(n):
         self.emit("out", n=number)
         yield
-
-
-def pass_on(self: Routine, n: int) -> None:
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def failing_once_at(number: int, generator: Callable[..., Iterator[None]]) -> Callable[..., Iterator[None]]:

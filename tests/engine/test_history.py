@@ -18,6 +18,7 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.sqlite_tables import Stored
 from flowforge.subscription import Lagged
+from tests.engine.jobs import found
 
 Chain = Callable[..., Flow]
 Open = Callable[..., Runtime]
@@ -194,12 +195,6 @@ def test_what_was_lost_before_a_history_was_full_stays_lost(folding: Open, flow:
     assert isinstance(lagged, Lagged)
     assert lagged.first == 1
     assert positions(iter(entries)) == [n for n in positions(iter(found(runtime).execution_history)) if n > lagged.last]
-
-
-def found(runtime: Runtime) -> JobState:
-    job = runtime.get_job("job")
-    assert job is not None
-    return job
 
 
 def test_a_job_that_runs_is_read_as_far_as_it_had_come(folding: Open, flow: Flow) -> None:

@@ -14,13 +14,10 @@ from flowforge.job_errors import DuplicateJobError, UnknownJobError
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.handlers import pass_on
 
 Chain = Callable[..., Flow]
 Run = Callable[..., JobState]
-
-
-def pass_on(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
 
 
 def test_many_jobs_side_by_side_keep_their_states_apart(runtime: Runtime, chain: Chain) -> None:

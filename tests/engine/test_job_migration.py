@@ -18,16 +18,13 @@ from flowforge.option_errors import OptionError
 from flowforge.records import Message
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import count, refuse
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
 Migrate = Callable[..., JobState]
 Hook = Callable[[JobMigration], object]
-
-
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
 
 
 def remind(self: Routine, n: int = 0) -> None:
@@ -36,14 +33,6 @@ def remind(self: Routine, n: int = 0) -> None:
 
 def remind_outside(self: Routine, n: int = 0) -> None:
     self.emit_after(10.0, "extra", n=n)
-
-
-def refuse(self: Routine, n: int = 0) -> None:
-    raise ValueError(n)
-
-
-def numbers(job: JobState, output: str) -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 @pytest.fixture

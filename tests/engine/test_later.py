@@ -17,6 +17,7 @@ from flowforge.runtime import Runtime
 from flowforge.testing.equivalence import assert_crash_equivalent
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulation import simulate
+from tests.engine.jobs import numbers
 
 Chain = Callable[..., Flow]
 
@@ -28,10 +29,6 @@ def remind(self: Routine, n: int = 1) -> None:
 def note(self: Routine, n: int) -> None:
     self.state["at"] = self.now()
     self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_a_payload_is_sent_when_its_time_has_come(

@@ -9,27 +9,15 @@ import pytest
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.flow import Flow
 from flowforge.job_errors import FlowChangedError, JobFinishedError, WrongFlowError
-from flowforge.job_state import JobState
 from flowforge.records import JobMoved, RoutineRestarted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import pass_on, send
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
 Turn = Callable[..., None]
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
-
-
-def pass_on(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_a_running_step_finishes_before_the_pause(stepped: Runtime, chain: Chain, turn: Turn) -> None:

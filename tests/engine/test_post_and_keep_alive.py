@@ -20,6 +20,7 @@ from flowforge.job_state import JobState
 from flowforge.records import MessagePosted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
@@ -28,10 +29,6 @@ Turn = Callable[..., None]
 
 def pass_on(self: Routine, **payload: Any) -> None:
     self.emit("out", **payload)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flowforge.flow import Flow
-from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
 
 Chain = Callable[..., Flow]
 Graph = Callable[..., Flow]
@@ -14,10 +14,6 @@ Graph = Callable[..., Flow]
 
 def pass_on(self: Routine, **payload: Any) -> None:
     self.emit("out", **payload)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_a_post_inside_a_step_takes_effect_with_it(runtime: Runtime, graph: Graph) -> None:

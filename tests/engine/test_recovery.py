@@ -18,26 +18,11 @@ from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryStore
+from tests.handlers import count, refuse, source
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
 JOB = "job"
-
-
-def count(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
-
-
-def refuse(self: Routine, n: int = 0) -> None:
-    raise ValueError(n)
 
 
 class Flusher:

@@ -24,6 +24,7 @@ from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.handlers import refuse
 
 Graph = Callable[..., Flow]
 
@@ -209,10 +210,6 @@ def run_by_chance(flow: Flow, seed: int) -> JobState:
         while choices := dispatcher.choices():
             dispatcher.step(chance.randrange(len(choices)))
     return job
-
-
-def refuse(self: Routine, n: int) -> None:
-    raise ValueError(n)
 
 
 @pytest.mark.parametrize("kept", ["routine", "slot"])

@@ -11,16 +11,13 @@ from flowforge.job_state import JobState
 from flowforge.records import RetryScheduled
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.engine.jobs import numbers
+from tests.handlers import send
 
 Chain = Callable[..., Flow]
 Run = Callable[..., JobState]
 
 RETRY = ErrorStrategy.RETRY
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
 
 
 class Flaky:
@@ -36,10 +33,6 @@ class Flaky:
         if len(self.times) <= self.failures:
             raise self.error(n)
         routine.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str) -> list[int]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
 
 
 def test_a_retried_message_is_tried_again_until_it_succeeds(run: Run, chain: Chain) -> None:

@@ -7,7 +7,7 @@ runtime that ran the same and was shut down.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.handlers import source
 
 MakeNode = Callable[..., Routine]
 SAVED = Path(__file__).parent / "saved"
@@ -47,13 +48,6 @@ def flaky(self: Routine, n: int) -> None:
     if self.now() < BEGAN + 30.0:
         raise ConnectionError("not yet")
     self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
 
 
 class Join(Routine):

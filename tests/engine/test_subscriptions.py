@@ -13,17 +13,9 @@ from flowforge.records import JobMoved, JobStarted, Record, StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.subscription import Lagged, Subscription
+from tests.handlers import pass_on, send
 
 Chain = Callable[..., Flow]
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
-
-
-def pass_on(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
 
 
 def positions(entries: list[Any]) -> list[int]:

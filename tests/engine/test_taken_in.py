@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,26 +15,12 @@ from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import KnownJob
-from tests.engine.machine import found
+from tests.engine.jobs import finished, found, numbers
+from tests.handlers import count
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
 InMemory = Callable[[Flow], JobState]
-
-
-def count(self: Routine, n: Any = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def numbers(job: JobState, output: str = "a.out") -> list[Any]:
-    return [payload["n"] for payload in job.outputs.get(output, [])]
-
-
-def finished(job: JobState) -> JobState:
-    job.close()
-    assert job.wait(30)
-    return job
 
 
 @pytest.fixture

@@ -14,18 +14,10 @@ from flowforge.output_handler import CallbackOutputHandler
 from flowforge.records import JobStarted, StepCommitted
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
+from tests.handlers import pass_on, send
 
 Chain = Callable[..., Flow]
 Run = Callable[..., JobState]
-
-
-def send(self: Routine, n: int = 3) -> None:
-    for number in range(n):
-        self.emit("out", n=number)
-
-
-def pass_on(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
 
 
 def test_the_history_holds_calls_and_events_in_order(run: Run, chain: Chain) -> None:

@@ -18,13 +18,9 @@ from flowforge.testing.simulation_errors import (
     SimulationLimitError,
     SimulationUseError,
 )
+from tests.handlers import count
 
 Graph = Callable[..., Flow]
-
-
-def count(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
 
 
 def again(self: Routine, n: int = 0) -> None:

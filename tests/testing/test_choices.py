@@ -1,7 +1,6 @@
 """What a schedule can choose: what is held, what is swapped, which slot goes first, when time passes."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,25 +14,10 @@ from flowforge.testing.inputs import Cancel, Pause
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulated_run import SimulatedRun
 from flowforge.testing.simulation import simulate
+from tests.handlers import nap, pass_on, source
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
-
-
-def relay(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
-
-
-async def nap(self: Routine, n: int = 0) -> None:
-    await asyncio.sleep(1)
-    self.emit("out", n=n)
 
 
 def fussy(self: Routine, n: int) -> None:
@@ -61,7 +45,7 @@ class Merge(Routine):
 @pytest.fixture
 def everything(graph: Graph, node: MakeNode) -> Flow:
     """A flow that has something of each kind to hold."""
-    retried, replicated = node(fussy), node(relay)
+    retried, replicated = node(fussy), node(pass_on)
     retried.set_as_critical(max_retries=20, retry_delay=1)
     replicated.set_concurrency(2)
     return graph(
@@ -107,7 +91,7 @@ def test_every_second_choice_can_be_swapped_and_all_still_happens(everything: Fl
 
 
 def test_a_held_routine_runs_when_nothing_else_can(graph: Graph) -> None:
-    flow = graph({"s": source, "a": relay, "b": relay}, "s.out -> a.input", "s.out -> b.input")
+    flow = graph({"s": source, "a": pass_on, "b": pass_on}, "s.out -> a.input", "s.out -> b.input")
 
     run = simulate(flow, {"n": 3}, schedule=Schedule(hold=["a"]))
 
@@ -129,17 +113,17 @@ def test_a_swap_takes_another_slot_of_the_same_routine(merging: Flow) -> None:
 
 
 def test_a_swap_is_told_with_what_it_came_before(chain: Graph) -> None:
-    story = simulate(chain(source, relay), {"n": 3}, schedule=Schedule(swap=[(6, 1)])).story()
+    story = simulate(chain(source, pass_on), {"n": 3}, schedule=Schedule(swap=[(6, 1)])).story()
 
     assert "was taken before" in story
     assert story.count("at choice 7") == 1
 
 
 def test_a_swap_with_itself_or_past_the_end_changes_nothing(chain: Graph) -> None:
-    usual = simulate(chain(relay))
+    usual = simulate(chain(pass_on))
 
     for schedule in (Schedule(swap=[(3, 0)]), Schedule(swap=[(5, 60)]), Schedule(swap=[(500, 1)])):
-        run = simulate(chain(relay), schedule=schedule)
+        run = simulate(chain(pass_on), schedule=schedule)
         assert run.digest == usual.digest
         assert run.story() == usual.story()
 
@@ -162,7 +146,7 @@ def test_a_step_that_has_run_is_seen_by_nobody_before_its_commit(chain: Graph) -
 
 
 def test_a_cancel_between_a_step_and_its_commit_leaves_nothing(chain: Graph) -> None:
-    flow = chain(relay)
+    flow = chain(pass_on)
 
     run = simulate(flow, [{"n": 1}, Cancel()], schedule=Schedule(["commit of a"]))
 
@@ -171,7 +155,7 @@ def test_a_cancel_between_a_step_and_its_commit_leaves_nothing(chain: Graph) -> 
 
 
 def test_a_cancel_comes_before_a_commit_or_after_it(chain: Graph) -> None:
-    runs = [simulate(chain(relay), [{"n": 1}, Cancel()], schedule=Schedule(swap=[(gap, 1)])) for gap in range(12)]
+    runs = [simulate(chain(pass_on), [{"n": 1}, Cancel()], schedule=Schedule(swap=[(gap, 1)])) for gap in range(12)]
 
     assert {run.status for run in runs} == {"cancelled"}
     assert {len(run.outputs) for run in runs} == {0, 1}

@@ -1,7 +1,7 @@
 """A crash at each point of flows of each kind: what is recovered leads to what no crash leads to."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from typing import Any
 
@@ -21,22 +21,11 @@ from flowforge.testing.equivalence import assert_crash_equivalent
 from flowforge.testing.inputs import Cancel, Input, Pause, Resume
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulation import simulate
+from tests.handlers import count, source
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
 Slots = dict[str, list[dict[str, Any]]]
-
-
-def count(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
 
 
 def downwards(self: Routine, n: int = 0) -> None:

@@ -19,13 +19,9 @@ from flowforge.testing.simulation_errors import (
     NondeterministicHandlerError,
     SimulationUseError,
 )
+from tests.handlers import count
 
 Graph = Callable[..., Flow]
-
-
-def count(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
 
 
 class Last(Routine):

@@ -1,7 +1,6 @@
 """Injected failures: at the very end of the k-th step of a routine, or by taking longer than its time."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,34 +14,10 @@ from flowforge.testing.schedule import Failure, Schedule
 from flowforge.testing.simulated_run import SimulatedRun
 from flowforge.testing.simulation import simulate
 from flowforge.testing.simulation_errors import InjectedError
+from tests.handlers import async_source, count, nap, source
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
-
-
-def relay(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
-
-
-async def async_source(self: Routine, n: int) -> AsyncIterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        await asyncio.sleep(1)
-        self.emit("out", n=number)
-        yield
-
-
-async def nap(self: Routine, n: int = 0) -> None:
-    await asyncio.sleep(1)
-    self.emit("out", n=n)
 
 
 def failed_steps(run: SimulatedRun) -> list[StepFailed]:
@@ -81,7 +56,7 @@ def test_a_step_that_is_made_to_fail_leaves_nothing(graph: Graph, node: MakeNode
 
 
 def test_the_error_that_is_given_is_what_the_step_failed_with(chain: Graph) -> None:
-    run = simulate(chain(relay), schedule=failing(1, ValueError("no money")))
+    run = simulate(chain(count), schedule=failing(1, ValueError("no money")))
 
     assert run.status == "failed"
     (failed,) = failed_steps(run)
@@ -92,7 +67,7 @@ def test_the_error_that_is_given_is_what_the_step_failed_with(chain: Graph) -> N
 def test_steps_are_counted_with_their_retries(chain: Graph, node: MakeNode) -> None:
     schedule = Schedule(fail={("a", 1): KeyError, ("a", 2): KeyError, ("a", 4): KeyError})
 
-    run = simulate(chain(retrying(node(relay))), [{"n": 1}, {"n": 2}], schedule=schedule)
+    run = simulate(chain(retrying(node(count))), [{"n": 1}, {"n": 2}], schedule=schedule)
 
     assert [failed.messages[0].payload["n"] for failed in failed_steps(run)] == [1, 1, 2]
     assert [failed.messages[0].attempt for failed in failed_steps(run)] == [1, 2, 1]
@@ -101,7 +76,7 @@ def test_steps_are_counted_with_their_retries(chain: Graph, node: MakeNode) -> N
 
 
 def test_steps_of_all_replicas_are_counted_together(chain: Graph, node: MakeNode) -> None:
-    routine = node(relay)
+    routine = node(count)
     routine.set_as_optional("skip")
     routine.set_concurrency(3)
 
@@ -119,7 +94,7 @@ def test_segments_of_a_generator_are_counted_apart(chain: Graph, node: MakeNode)
 
 
 def test_a_failure_at_a_step_that_never_comes_is_not_told(chain: Graph) -> None:
-    run = simulate(chain(relay), schedule=failing(2))
+    run = simulate(chain(count), schedule=failing(2))
 
     assert run.is_completed
     assert run.story().startswith("First in, first out. ")
@@ -135,7 +110,7 @@ def test_a_step_that_fails_by_itself_keeps_its_own_error(chain: Graph) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-@pytest.mark.parametrize("handler", [relay, nap, source, async_source])
+@pytest.mark.parametrize("handler", [count, nap, source, async_source])
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_a_step_of_any_kind_can_take_too_long(
     chain: Graph, node: MakeNode, handler: Any, concurrency: int, k: int
@@ -171,7 +146,7 @@ def test_a_logic_can_take_too_long(graph: Graph) -> None:
 
 
 def test_what_a_handler_does_after_its_time_is_over_is_refused(chain: Graph, node: MakeNode) -> None:
-    routine = node(relay)
+    routine = node(count)
     routine.set_as_optional("skip")
 
     run = simulate(chain(routine), [{"n": 1}, {"n": 2}], schedule=failing(1, StepTimeoutError))

@@ -5,30 +5,20 @@ from typing import Any
 
 import pytest
 
-from actors.testing.manual_clock import ManualClock
-from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.activation_policies import batch_size_policy
 from flowforge.flow import Flow
 from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
-from flowforge.output_handler import InlineOutputPump
 from flowforge.records import JobReplaced
 from flowforge.routine import Routine
-from flowforge.runtime import Runtime
-from flowforge.stores.codec import Codec
-from flowforge.stores.memory import MemoryStore
+from tests.engine.jobs import found
+from tests.engine.machine import Machine
+from tests.handlers import source
 
 Graph = Callable[..., Flow]
 MakeNode = Callable[..., Routine]
 Disk = list[tuple[str, bytes]]
 JOB = "job"
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
 
 
 def fussy(self: Routine, n: int) -> None:
@@ -93,22 +83,16 @@ def second(graph: Graph, node: MakeNode) -> Flow:
     return flow
 
 
-class Machine:
-    """A process on a virtual clock that dies when so many records are on disk."""
+class MortalMachine(Machine):
+    """A machine that dies when so many records are on disk."""
 
     def __init__(self, disk: Disk, now: float, *, is_lazy: bool = False) -> None:
-        self.clock = ManualClock()
+        super().__init__()
         self.clock.advance(now)
         self.disk = list(disk)
         self.is_lazy = is_lazy
-        self.runtime: Runtime
 
-    def boot(self, flow: Flow) -> None:
-        self.store = MemoryStore(Codec(), lambda: None, disk=self.disk)
-        self.dispatcher = SteppedDispatcher(self.clock)
-        self.runtime = InlineRuntime(dispatcher=self.dispatcher, store=self.store, flows=[flow], drains_at_exit=False)
-
-    def run(self, point: int | None = None) -> bool:
+    def live(self, point: int | None = None) -> bool:
         """Go on to the end; True if it died before, with so many records on disk."""
         while True:
             if point is not None and self.store.safe + self.store.waiting >= point:
@@ -122,17 +106,6 @@ class Machine:
                 self.store.flush()
             elif not self.dispatcher.advance_to_next():
                 return False
-
-    def job(self) -> JobState:
-        job = self.runtime.get_job(JOB)
-        assert job is not None
-        return job
-
-
-class InlineRuntime(Runtime):
-    """Handles outputs in turns of the dispatcher."""
-
-    make_pump = InlineOutputPump
 
 
 def outcome(job: JobState) -> dict[str, Any]:
@@ -149,7 +122,7 @@ def outcome(job: JobState) -> dict[str, Any]:
 
 def cuts_of(flow: Flow) -> Iterator[tuple[Disk, float]]:
     """What is on disk at each point of an undisturbed run, and the time then."""
-    machine = Machine([], 0.0)
+    machine = MortalMachine([], 0.0)
     machine.boot(flow)
     machine.runtime.exec(flow, "s", {"n": 5}, job_id=JOB)
     began = machine.clock.now()
@@ -173,20 +146,20 @@ def test_a_migrated_job_outlives_any_crash(first: Flow, second: Flow, is_lazy: b
     second.migrate(1, hook)
     crashes = 0
     for disk, now in list(cuts_of(first))[2:-4:7]:
-        undisturbed = Machine(disk, now, is_lazy=is_lazy)
+        undisturbed = MortalMachine(disk, now, is_lazy=is_lazy)
         undisturbed.boot(second)
-        undisturbed.run()
-        assert undisturbed.job().status == "completed"
-        assert sorted(n for pair in undisturbed.job().outputs["d.out"] for n in pair["n"]) == [0, 2, 4]
+        undisturbed.live()
+        assert found(undisturbed.runtime).status == "completed"
+        assert sorted(n for pair in found(undisturbed.runtime).outputs["d.out"] for n in pair["n"]) == [0, 2, 4]
         for point in range(len(disk), len(undisturbed.disk) + 1):
-            machine = Machine(disk, now, is_lazy=is_lazy)
+            machine = MortalMachine(disk, now, is_lazy=is_lazy)
             calls.clear()
             machine.boot(second)
-            crashes += machine.run(point)
+            crashes += machine.live(point)
             is_replaced = len(machine.disk) > len(disk)
             machine.boot(second)
-            machine.run()
-            assert outcome(machine.job()) == outcome(undisturbed.job()), (len(disk), point)
+            machine.live()
+            assert outcome(found(machine.runtime)) == outcome(found(undisturbed.runtime)), (len(disk), point)
             assert len(calls) == (1 if is_replaced else 2)
             assert len([r for r in machine.store.records(JOB) if isinstance(r, JobReplaced)]) == 1
     assert crashes > 100
@@ -194,27 +167,27 @@ def test_a_migrated_job_outlives_any_crash(first: Flow, second: Flow, is_lazy: b
 
 @pytest.mark.parametrize("is_lazy", [False, True])
 def test_a_job_that_is_taken_in_outlives_any_crash(first: Flow, is_lazy: bool) -> None:
-    def start(machine: Machine) -> None:
+    def start(machine: MortalMachine) -> None:
         machine.boot(first)
         if machine.runtime.get_job(JOB) is None:
             machine.runtime.exec(first, job_state=JobState.deserialize(saved))
 
     crashes = 0
     for disk, now in list(cuts_of(first))[2:-4:9]:
-        before = Machine(disk, now)
+        before = MortalMachine(disk, now)
         before.boot(first)
-        before.job().request_pause()
-        before.run()
-        saved = before.job().serialize()
-        undisturbed = Machine([], now, is_lazy=is_lazy)
+        found(before.runtime).request_pause()
+        before.live()
+        saved = found(before.runtime).serialize()
+        undisturbed = MortalMachine([], now, is_lazy=is_lazy)
         start(undisturbed)
-        undisturbed.run()
-        assert undisturbed.job().status == "completed"
+        undisturbed.live()
+        assert found(undisturbed.runtime).status == "completed"
         for point in range(len(undisturbed.disk) + 1):
-            machine = Machine([], now, is_lazy=is_lazy)
+            machine = MortalMachine([], now, is_lazy=is_lazy)
             start(machine)
-            crashes += machine.run(point)
+            crashes += machine.live(point)
             start(machine)
-            machine.run()
-            assert outcome(machine.job()) == outcome(undisturbed.job()), (len(disk), point)
+            machine.live()
+            assert outcome(found(machine.runtime)) == outcome(found(undisturbed.runtime)), (len(disk), point)
     assert crashes > 100

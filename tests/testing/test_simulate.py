@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,37 +20,14 @@ from flowforge.testing.run_observer import observe_runs
 from flowforge.testing.schedule import Schedule
 from flowforge.testing.simulation import simulate
 from flowforge.testing.simulation_errors import SimulationLimitError, SimulationUseError
+from tests.handlers import async_source, count, pass_on, source
 
 Graph = Callable[..., Flow]
-
-
-def relay(self: Routine, n: int = 0) -> None:
-    self.emit("out", n=n)
-
-
-def count(self: Routine, n: int = 0) -> None:
-    self.increment_stat("seen")
-    self.emit("out", n=n)
-
-
-def source(self: Routine, n: int) -> Iterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        self.emit("out", n=number)
-        yield
 
 
 async def nap(self: Routine, n: int = 0) -> None:
     await asyncio.sleep(n)
     self.emit("out", n=n)
-
-
-async def async_source(self: Routine, n: int) -> AsyncIterator[None]:
-    for number in range(self.state.get("at", 0), n):
-        self.state["at"] = number + 1
-        await asyncio.sleep(1)
-        self.emit("out", n=number)
-        yield
 
 
 def again(self: Routine, n: int = 0) -> None:
@@ -66,14 +43,14 @@ def endless(graph: Graph) -> Flow:
 
 
 def test_without_inputs_every_entry_gets_an_empty_payload(graph: Graph) -> None:
-    run = simulate(graph({"a": relay, "b": count}))
+    run = simulate(graph({"a": pass_on, "b": count}))
 
     assert run.is_completed
     assert run.outputs == {"a.out": [{"n": 0}], "b.out": [{"n": 0}]}
 
 
 def test_a_single_payload_need_not_be_in_a_list(chain: Graph) -> None:
-    assert simulate(chain(relay), {"n": 3}).outputs == {"a.out": [{"n": 3}]}
+    assert simulate(chain(pass_on), {"n": 3}).outputs == {"a.out": [{"n": 3}]}
 
 
 def test_inputs_are_given_one_after_the_other(chain: Graph) -> None:
@@ -98,8 +75,8 @@ def test_an_entry_can_be_named(endless: Flow) -> None:
 
 
 def test_inputs_may_come_from_a_generator_and_may_be_none(chain: Graph) -> None:
-    assert len(simulate(chain(relay), ({"n": n} for n in range(3))).outputs["a.out"]) == 3
-    assert simulate(chain(relay), []).is_completed
+    assert len(simulate(chain(pass_on), ({"n": n} for n in range(3))).outputs["a.out"]) == 3
+    assert simulate(chain(pass_on), []).is_completed
 
 
 def test_what_a_handler_does_to_an_input_does_not_reach_the_caller(graph: Graph) -> None:
@@ -157,28 +134,28 @@ def test_resume_lets_a_failed_job_go_on(chain: Graph) -> None:
 def test_an_input_of_another_kind_is_refused(chain: Graph, wrong: Any) -> None:
     text = r"cannot be .*\. Give a payload, \(routine, slot, payload\), or Pause\(\), Resume\(\) or Cancel\(\)\."
     with pytest.raises(SimulationUseError, match=text):
-        simulate(chain(relay), [wrong])
+        simulate(chain(pass_on), [wrong])
 
 
 @pytest.mark.parametrize("payload", [3, [1], None])
 def test_a_post_whose_payload_is_no_mapping_is_refused(chain: Graph, payload: Any) -> None:
     with pytest.raises((PayloadTypeError, SimulationUseError)):
-        simulate(chain(relay), [("a", "input", payload)])
+        simulate(chain(pass_on), [("a", "input", payload)])
 
 
 @pytest.mark.parametrize("inputs", [Pause(), Post("a", None, {}), 3])
 def test_inputs_that_are_no_inputs_are_refused(chain: Graph, inputs: Any) -> None:
     with pytest.raises(SimulationUseError, match="input"):
-        simulate(chain(relay), inputs)
+        simulate(chain(pass_on), inputs)
 
 
 def test_targets_and_payloads_are_checked_before_anything_runs(chain: Graph) -> None:
     with pytest.raises(UnknownTargetError, match=r"There is no routine in the flow 'flow' named 'z'\."):
-        simulate(chain(relay), [("z", None, {})])
+        simulate(chain(pass_on), [("z", None, {})])
     with pytest.raises(UnknownTargetError, match=r"There is no slot of the routine 'a' named 'z'\."):
-        simulate(chain(relay), [("a", "z", {})])
+        simulate(chain(pass_on), [("a", "z", {})])
     with pytest.raises(PayloadTypeError, match=r"The payload for the slot a\.input is \{1: 2\}\."):
-        simulate(chain(relay), [{1: 2}])  # type: ignore[dict-item]
+        simulate(chain(pass_on), [{1: 2}])  # type: ignore[dict-item]
 
 
 def test_a_flow_without_an_entry_or_routines_is_refused(endless: Flow) -> None:
@@ -277,14 +254,14 @@ def test_a_policy_with_an_interval_waits_in_virtual_time(graph: Graph) -> None:
 def test_the_story_tells_the_order_and_the_end(chain: Graph) -> None:
     told = "First in, first out. The job has completed after 2 steps and 0 seconds of virtual time."
 
-    assert simulate(chain(relay, relay)).story() == told
-    assert simulate(chain(relay)).story().count("1 step ") == 1
+    assert simulate(chain(pass_on, pass_on)).story() == told
+    assert simulate(chain(pass_on)).story().count("1 step ") == 1
 
 
 def test_the_story_tells_each_deviation_and_why_it_failed(chain: Graph) -> None:
     schedule = Schedule(hold=["b.input"], fail={("a", 1): ValueError("no")})
 
-    told = simulate(chain(relay, relay), schedule=schedule).story()
+    told = simulate(chain(pass_on, pass_on), schedule=schedule).story()
 
     assert told.startswith("First in, first out, except: b.input held until nothing else could run; step 1 of a failed")
     assert told.endswith(
@@ -293,7 +270,7 @@ def test_the_story_tells_each_deviation_and_why_it_failed(chain: Graph) -> None:
 
 
 def test_the_schedule_of_a_run_has_names_for_numbers(chain: Graph) -> None:
-    run = simulate(chain(relay, relay), schedule=Schedule(hold=[1], fail={(3, 1): KeyError}))
+    run = simulate(chain(pass_on, pass_on), schedule=Schedule(hold=[1], fail={(3, 1): KeyError}))
 
     assert run.schedule == Schedule(hold=["b.input"], fail={("b", 1): KeyError})
 
@@ -307,7 +284,7 @@ def test_a_replay_does_the_same(chain: Graph) -> None:
 
 
 def test_counts_of_a_run_can_be_asked(chain: Graph) -> None:
-    run = simulate(chain(relay, relay))
+    run = simulate(chain(pass_on, pass_on))
 
     assert (run.steps, run.crashes, run.position) == (2, 0, len(run.records))
     assert run.choices > 4
