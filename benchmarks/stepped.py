@@ -11,10 +11,10 @@ from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.memory import MemoryStore
 
-__all__ = ["stepped_runtime"]
+__all__ = ["flushing_store", "stepped_runtime"]
 
 
-class Flusher:
+class _Flusher:
     """Makes safe what waits in its store, in turns of its own."""
 
     def __init__(self, dispatcher: SteppedDispatcher) -> None:
@@ -26,10 +26,15 @@ class Flusher:
         self.store.flush()
 
 
+def flushing_store(dispatcher: SteppedDispatcher) -> MemoryStore:
+    """A store that becomes safe in turns of this dispatcher."""
+    return _Flusher(dispatcher).store
+
+
 @contextmanager
 def stepped_runtime(flow: Flow, limits: TurnLimits, *, is_durable: bool) -> Iterator[Runtime]:
     """A runtime that knows this flow, in memory or on a store in memory, and gives such turns."""
     dispatcher = SteppedDispatcher(limits=limits)
-    options: dict[str, Any] = {"store": Flusher(dispatcher).store, "flows": [flow]} if is_durable else {}
+    options: dict[str, Any] = {"store": flushing_store(dispatcher), "flows": [flow]} if is_durable else {}
     with Runtime(dispatcher=dispatcher, **options) as runtime:
         yield runtime

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol, Self
 
+from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.errors import FlowForgeError
 from flowforge.records import Record
 from flowforge.stores.codec import Codec
@@ -16,7 +17,17 @@ from flowforge.stores.memory import WINDOW, MemoryStore
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import KnownJob, Store
 
-__all__ = ["Files", "Moment", "PacedMemory", "PacedSqlite", "PacedStore", "copied", "read_files", "store_path"]
+__all__ = [
+    "Files",
+    "Moment",
+    "PacedMemory",
+    "PacedSqlite",
+    "PacedStore",
+    "come_to_rest",
+    "copied",
+    "read_files",
+    "store_path",
+]
 
 Files = dict[str, bytes]
 """The files of a store by the ends of their names."""
@@ -69,6 +80,13 @@ class PacedStore(Store, Protocol):
     def tidy(self) -> None:
         """Do what a store does when it is idle."""
         ...
+
+
+def come_to_rest(dispatcher: SteppedDispatcher, store: PacedStore) -> None:
+    """Let all be done that can be, and become safe."""
+    while store.waiting or dispatcher.choices() or dispatcher.advance_to_next():
+        store.flush()
+        dispatcher.step()
 
 
 class PacedMemory(MemoryStore):

@@ -22,18 +22,10 @@ from flowforge.records import (
 from flowforge.runtime import Runtime
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows
+from property_tests.stepping import take_steps
 
 choices = st.lists(st.integers(0, 9), max_size=100)
 numbers = st.integers(0, MAX_N)
-
-
-def take_steps(dispatcher: SteppedDispatcher, choices: list[int]) -> None:
-    for choice in choices:
-        ready = len(dispatcher.choices())
-        if ready:
-            dispatcher.step(choice % ready)
-        elif not dispatcher.advance_to_next():
-            return
 
 
 def change_of(record: Record) -> int:

@@ -12,6 +12,7 @@ from flowforge.records import Delivery, JobStarted, Message, MessageGivenUp, Ste
 from flowforge.runtime import Runtime
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows
+from property_tests.stepping import take_steps
 
 choices = st.lists(st.integers(0, 9), max_size=100)
 numbers = st.integers(0, MAX_N)
@@ -24,15 +25,6 @@ class Account:
     sent: Counter[tuple[str, int]] = field(default_factory=Counter)
     worked_on: Counter[tuple[str, int]] = field(default_factory=Counter)
     given_up: Counter[tuple[str, int]] = field(default_factory=Counter)
-
-
-def take_steps(dispatcher: SteppedDispatcher, choices: list[int]) -> None:
-    for choice in choices:
-        ready = len(dispatcher.choices())
-        if ready:
-            dispatcher.step(choice % ready)
-        elif not dispatcher.advance_to_next():
-            return
 
 
 def run(shape: FlowShape, n: int, choices: list[int]) -> JobState:

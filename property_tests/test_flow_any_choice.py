@@ -14,9 +14,9 @@ from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.job_state import JobState
 from flowforge.records import StepCommitted
 from flowforge.runtime import Runtime
-from flowforge.stores.codec import canonical
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows, payloads
+from property_tests.stepping import result_of, take_steps
 
 choices = st.lists(st.integers(0, 9), max_size=100)
 numbers = st.integers(0, MAX_N)
@@ -42,12 +42,7 @@ def run_stepped(shape: FlowShape, entry: dict[str, Any], choices: list[int]) -> 
     dispatcher = SteppedDispatcher()
     with Runtime(dispatcher=dispatcher) as runtime:
         job = runtime.exec(shape.build(), "r0", entry, job_id="same")
-        for choice in choices:
-            ready = len(dispatcher.choices())
-            if ready:
-                dispatcher.step(choice % ready)
-            elif not dispatcher.advance_to_next():
-                break
+        take_steps(dispatcher, choices)
         assert job.wait()
     return job
 
@@ -57,20 +52,6 @@ def run_on(dispatcher: Dispatcher, shape: FlowShape, n: int) -> JobState:
         job = runtime.exec(shape.build(), "r0", {"n": n}, job_id="same")
         assert job.wait(60)
     return job
-
-
-def result_of(job: JobState) -> dict[str, Any]:
-    return {
-        "status": job.status,
-        "outputs": {name: Counter(map(canonical, payloads)) for name, payloads in job.outputs.items()},
-        "states": job.routine_states,
-        "shared": dict(job.shared_data),
-        "letters": Counter(
-            (letter.routine, letter.reason, canonical(message.payload))
-            for letter in job.dead_letters
-            for message in letter.messages
-        ),
-    }
 
 
 def ids_of(job: JobState) -> Counter[tuple[str, int]]:

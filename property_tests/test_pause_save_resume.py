@@ -14,6 +14,7 @@ from flowforge.stores.codec import Codec, canonical
 from flowforge.stores.json_form import from_json
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows, payloads
+from property_tests.stepping import result_of, take_steps
 
 pauses = st.lists(st.integers(0, 40), min_size=1, max_size=5)
 choices = st.lists(st.integers(0, 9), max_size=40)
@@ -24,18 +25,7 @@ def outcome(job: JobState) -> dict[str, Any]:
     entries = Counter(
         (entry.routine_id, entry.event, canonical(entry.payload)) for entry in job.execution_history if entry.event
     )
-    return {
-        "status": job.status,
-        "outputs": {name: Counter(map(canonical, payloads)) for name, payloads in job.outputs.items()},
-        "states": job.routine_states,
-        "shared": dict(job.shared_data),
-        "letters": Counter(
-            (letter.routine, letter.reason, canonical(message.payload))
-            for letter in job.dead_letters
-            for message in letter.messages
-        ),
-        "emitted": entries,
-    }
+    return {**result_of(job), "emitted": entries}
 
 
 def run_at_once(shape: FlowShape, entry: dict[str, Any]) -> JobState:
@@ -66,15 +56,6 @@ def run_with_pauses(shape: FlowShape, entry: dict[str, Any], pauses: list[int], 
         runtime.exec(shape.build(), job_state=job)
         assert job.wait()
     return job
-
-
-def take_steps(dispatcher: SteppedDispatcher, choices: list[int]) -> None:
-    for choice in choices:
-        ready = len(dispatcher.choices())
-        if ready:
-            dispatcher.step(choice % ready)
-        elif not dispatcher.advance_to_next():
-            return
 
 
 def reloaded(job: JobState) -> JobState:

@@ -12,6 +12,7 @@ from flowforge.records import StepCommitted, StepFailed
 from flowforge.runtime import Runtime
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows
+from property_tests.stepping import take_steps
 
 choices = st.lists(st.integers(0, 9), max_size=100)
 numbers = st.integers(0, MAX_N)
@@ -25,12 +26,7 @@ def rest_within(flow: Flow, n: int, choices: list[int], turns: int) -> JobState:
     dispatcher = SteppedDispatcher()
     with Runtime(dispatcher=dispatcher) as runtime:
         job = runtime.exec(flow, "r0", {"n": n}, job_id="same")
-        for choice in [*choices, *[0] * (turns - len(choices))]:
-            ready = len(dispatcher.choices())
-            if ready:
-                dispatcher.step(choice % ready)
-            elif not dispatcher.advance_to_next():
-                break
+        take_steps(dispatcher, [*choices, *[0] * (turns - len(choices))])
         assert job.is_resting, f"{job} has not come to rest in {turns} turns"
     return job
 

@@ -5,50 +5,30 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.dispatcher import Group, TurnLimits
 from actors.testing.stepped_dispatcher import SteppedDispatcher
+from benchmarks.stepped import flushing_store
 from flowforge._engine.job_data import JobData, Retry
 from flowforge._engine.recovery import recover
 from flowforge._engine.view import JobView
 from flowforge.job_state import JobState
 from flowforge.job_status import JobStatus
 from flowforge.runtime import Runtime
-from flowforge.stores.codec import Codec
-from flowforge.stores.memory import MemoryStore
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows
+from property_tests.stepping import take_steps
 
 JOB = "job"
 choices = st.lists(st.integers(0, 9), max_size=60)
-
-
-class Flusher:
-    """Makes what waits in a store safe, in turns of its own."""
-
-    def __init__(self) -> None:
-        self.group = Group("log")
-        self.store: MemoryStore
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.store.flush()
 
 
 class Durable:
     """A runtime with a store in memory, whose choices are made by the test."""
 
     def __init__(self, shape: FlowShape) -> None:
-        self.dispatcher, flusher = SteppedDispatcher(), Flusher()
-        self.store = flusher.store = MemoryStore(Codec(), lambda: self.dispatcher.submit(flusher))
+        self.dispatcher = SteppedDispatcher()
+        self.store = flushing_store(self.dispatcher)
         self.flow = shape.build()
         self.runtime = Runtime(dispatcher=self.dispatcher, store=self.store, flows=[self.flow], drains_at_exit=False)
-
-    def take(self, choices: list[int]) -> None:
-        for choice in choices:
-            ready = len(self.dispatcher.choices())
-            if ready:
-                self.dispatcher.step(choice % ready)
-            elif not self.dispatcher.advance_to_next():
-                return
 
     def recovered(self) -> tuple[JobData, JobView, bool]:
         self.store.flush()
@@ -82,7 +62,7 @@ def test_paused_after_any_choices_the_log_tells_what_the_job_knows(
     durable = Durable(shape)
     job = durable.runtime.exec(durable.flow, "r0", {"n": n}, job_id=JOB)
     for picks in rounds:
-        durable.take(picks)
+        take_steps(durable.dispatcher, picks)
         job.pause()
         durable.compare(job)
         if job.status is not JobStatus.PAUSED:
@@ -96,7 +76,7 @@ def test_paused_after_any_choices_the_log_tells_what_the_job_knows(
 def test_the_log_of_a_job_that_has_ended_tells_all_of_it(shape: FlowShape, n: int, picks: list[int]) -> None:
     durable = Durable(shape)
     job = durable.runtime.exec(durable.flow, "r0", {"n": n}, job_id=JOB)
-    durable.take(picks)
+    take_steps(durable.dispatcher, picks)
     assert job.wait()
 
     durable.compare(job)
@@ -108,7 +88,7 @@ def test_the_log_of_a_job_that_has_ended_tells_all_of_it(shape: FlowShape, n: in
 def test_every_prefix_of_a_log_is_a_job(shape: FlowShape, n: int, picks: list[int]) -> None:
     durable = Durable(shape)
     durable.runtime.exec(durable.flow, "r0", {"n": n}, job_id=JOB)
-    durable.take(picks)
+    take_steps(durable.dispatcher, picks)
     durable.store.flush()
     records = durable.store.records(JOB)
 

@@ -13,19 +13,22 @@ from actors.testing.manual_clock import ManualClock
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.error_handler import ErrorHandler
 from flowforge.flow import Flow
-from flowforge.output_handler import InlineOutputPump
 from flowforge.records import JobMoved, MessagePosted, PauseRequested, StepCommitted
 from flowforge.routine import Routine
-from flowforge.runtime import Runtime
-from property_tests.paced_store import PacedMemory, PacedSqlite, PacedStore, copied, read_files, store_path
+from property_tests.paced_store import (
+    PacedMemory,
+    PacedSqlite,
+    PacedStore,
+    come_to_rest,
+    copied,
+    read_files,
+    store_path,
+)
+from tests.engine.machine import InlineRuntime
 
 ASKED = ["start", "start and feed", "post", "post with key", "pause", "own"]
 ORDERS = [*range(6), "flush", "flush", "flush one", "flush two", "kill"]
 FED = ["fed0", "fed1"]
-
-
-class InlineRuntime(Runtime):
-    make_pump = InlineOutputPump
 
 
 class Case(NamedTuple):
@@ -134,15 +137,10 @@ class World:
 
     def finish(self) -> None:
         """Let all come to rest, and try again what was set aside because too many processes had died at it."""
-        self.come_to_rest()
+        come_to_rest(self.dispatcher, self.store)
         for letter in self.runtime.dead_letters():
             self.runtime.requeue_dead_letter(letter.id)
-        self.come_to_rest()
-
-    def come_to_rest(self) -> None:
-        while self.store.waiting or self.dispatcher.choices() or self.dispatcher.advance_to_next():
-            self.store.flush()
-            self.dispatcher.step()
+        come_to_rest(self.dispatcher, self.store)
 
     # What is on disk
 

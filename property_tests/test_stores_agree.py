@@ -12,14 +12,22 @@ from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge._engine.recovery import recover
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
-from flowforge.output_handler import InlineOutputPump
-from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.store import KnownJob, Store
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.testing.flow_shapes import FlowShape
 from flowforge.testing.flow_strategies import MAX_N, flows
-from property_tests.paced_store import Files, Moment, PacedMemory, PacedSqlite, PacedStore, copied, store_path
+from property_tests.paced_store import (
+    Files,
+    Moment,
+    PacedMemory,
+    PacedSqlite,
+    PacedStore,
+    come_to_rest,
+    copied,
+    store_path,
+)
+from tests.engine.machine import InlineRuntime
 
 JOB = "job"
 CODEC = Codec()
@@ -30,10 +38,6 @@ MANY = 10_000
 some = settings(max_examples=max(10, settings().max_examples // 2))
 shares = st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3)
 """Where in a run it is killed, and how much the disk has got of what is written then."""
-
-
-class InlineRuntime(Runtime):
-    make_pump = InlineOutputPump
 
 
 class Case(NamedTuple):
@@ -78,11 +82,6 @@ class Process:
         else:
             self.dispatcher.step(0 if order == "first" else ready - 1)
 
-    def come_to_rest(self) -> None:
-        while self.store.waiting or self.dispatcher.choices() or self.dispatcher.advance_to_next():
-            self.store.flush()
-            self.dispatcher.step()
-
 
 def run(case: Case, store: PacedStore, instant: float = 0.0) -> JobState:
     """The job at its end: the one that is in the store, or, as nobody was told of one, the same once more."""
@@ -93,7 +92,7 @@ def run(case: Case, store: PacedStore, instant: float = 0.0) -> JobState:
     job = process.runtime.exec(process.flow, "r0", {"n": case.n}, job_id=JOB)
     for order in case.orders:
         process.obey(order)
-    process.come_to_rest()
+    come_to_rest(process.dispatcher, store)
     process.runtime.shutdown(wait=False)
     return job
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from actors.dispatcher import Group, TurnLimits
 from actors.testing.stepped_dispatcher import SteppedDispatcher
+from benchmarks.stepped import flushing_store
 from flowforge._engine.job_data import JobData, Retry
 from flowforge._engine.recovery import recover
 from flowforge._engine.view import JobView
@@ -25,23 +25,12 @@ MakeNode = Callable[..., Routine]
 JOB = "job"
 
 
-class Flusher:
-    """Makes what waits in a store safe, in turns of its own."""
-
-    def __init__(self) -> None:
-        self.group = Group("log")
-        self.store: MemoryStore
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.store.flush()
-
-
 class Durable:
     """A runtime whose log can be read, on a dispatcher that is stepped."""
 
     def __init__(self, *flows: Flow, before: MemoryStore | None = None) -> None:
-        self.dispatcher, flusher = SteppedDispatcher(), Flusher()
-        self.store = flusher.store = MemoryStore(Codec(), lambda: self.dispatcher.submit(flusher))
+        self.dispatcher = SteppedDispatcher()
+        self.store = flushing_store(self.dispatcher)
         for record in () if before is None else before.records(JOB):
             self.store.append(JOB, record)
             self.store.flush()
