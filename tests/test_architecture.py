@@ -1,6 +1,7 @@
 """The shape of the source: who imports whom, how large things grow, what may not be written at all."""
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -144,8 +145,9 @@ def imports_of(tree: ast.Module, module: str) -> Iterator[Import]:
             yield Import(module, node.lineno, source, target, id(node) in in_function, id(node) in for_types)
 
 
-def package_imports() -> list[Import]:
-    return [found for module, tree in modules().items() for found in imports_of(tree, module)]
+@functools.cache
+def package_imports() -> tuple[Import, ...]:
+    return tuple(found for module, tree in modules().items() for found in imports_of(tree, module))
 
 
 def rank(name: str) -> int:

@@ -1,6 +1,7 @@
 """What docs/architecture.md names exists, and its six files are six."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ SYMBOLS = [span for span in SPANS if re.fullmatch(r"[A-Z]\w+(\.\w+)?", span)]
 DRAWN = re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", PAGE[PAGE.index("```text") : PAGE.index("## Layers")])
 
 
+@functools.cache
 def classes() -> dict[str, set[str]]:
     """Each class of both packages with the names that its body defines, or that of a base."""
     trees = [
