@@ -1,11 +1,9 @@
 """The SQLite store against plain lists: appends, folds, deletions, a full disk, and crashes that leave a copy of it."""
 
 import shutil
-import sqlite3
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -17,6 +15,7 @@ from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import History
 from flowforge.stores.uninterrupted import uninterrupted
 from flowforge.testing.store_contract import moved, started, written
+from tests.stores.disks import FULL, failing_connections
 
 JOBS = strategies.sampled_from(["a", "b\0", "b", ""])
 LARGE = 100
@@ -32,19 +31,6 @@ def fold(job: str, history: History) -> bytes:
 def large_values(records: list[Record]) -> set[object]:
     changes = [change for record in records if isinstance(record, SharedWritten) for change in record.shared]
     return {change.value for change in changes if len(Codec().encode(change.value)) > LARGE}
-
-
-class Crowded(sqlite3.Connection):
-    """A connection that may have no space for chunks, while there is some for frames."""
-
-    is_full = False
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if self.is_full and sql.startswith("INSERT INTO chunks"):
-            error = sqlite3.OperationalError("database or disk is full")
-            error.sqlite_errorname = "SQLITE_FULL"
-            raise error
-        return super().execute(sql, parameters)
 
 
 class SqliteStoreMachine(RuleBasedStateMachine):
@@ -63,7 +49,8 @@ class SqliteStoreMachine(RuleBasedStateMachine):
 
     def opened(self) -> SqliteStore:
         path = self.folder / str(self.boots) / "jobs.db"
-        self.connections: type[Crowded] = type("Connections", (Crowded,), {})
+        # There may be no space for chunks, while there is some for frames.
+        self.connections = failing_connections(fails_at="INSERT INTO chunks")
         store = SqliteStore(
             path,
             Codec(),
@@ -98,9 +85,9 @@ class SqliteStoreMachine(RuleBasedStateMachine):
 
     @rule(is_full=strategies.booleans())
     def fill_or_free_the_disk(self, is_full: bool) -> None:
-        self.connections.is_full = is_full
+        self.connections.trouble = FULL if is_full else ""
 
-    @precondition(lambda self: not self.connections.is_full)
+    @precondition(lambda self: not self.connections.trouble)
     @rule(job=JOBS)
     def delete(self, job: str) -> None:
         self.store.wait_until_safe(self.last)

@@ -4,7 +4,6 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from sqlite3 import Connection, OperationalError
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreClosedError, StoreInUseError
 from tests.engine.jobs import found
 from tests.handlers import count
+from tests.stores.disks import BROKEN, FULL, failing_connections
 
 Chain = Callable[..., Flow]
 Boot = Callable[..., Runtime]
@@ -275,23 +275,12 @@ def test_a_job_that_cannot_be_read_is_left_and_the_others_go_on(
     assert "The data of the field 'delivery' in a record 'MessagePosted' of the job 'one' cannot be" in caplog.text
 
 
-class Failing(Connection):
-    """Writes no frame once it is broken."""
-
-    is_broken = False
-
-    def execute(self, sql: str, *values: Any) -> Any:
-        if self.is_broken and sql.upper().startswith("INSERT"):
-            raise OperationalError("disk I/O error")
-        return super().execute(sql, *values)
-
-
 @pytest.fixture
 def broken(tmp_path: Path) -> Iterator[tuple[SqliteStore, Callable[[], None]]]:
     """A store, and what breaks its disk."""
-    kind = type("Broken", (Failing,), {})
-    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind)
-    yield store, lambda: setattr(kind, "is_broken", True)
+    connections = failing_connections()
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=connections)
+    yield store, lambda: setattr(connections, "trouble", BROKEN)
     store.close()
 
 
@@ -358,36 +347,23 @@ def test_a_runtime_that_is_dropped_leaves_no_thread(chain: Chain, url: str, is_d
     assert flow.routines["a"].stats() == {"seen": 1}
 
 
-class Crowded(Connection):
-    """Has no space while it is full."""
-
-    is_full = False
-
-    def execute(self, sql: str, *values: Any) -> Any:
-        if self.is_full and sql.startswith("INSERT"):
-            error = OperationalError("database or disk is full")
-            error.sqlite_errorname = "SQLITE_FULL"
-            raise error
-        return super().execute(sql, *values)
-
-
 def test_a_full_disk_fails_no_step_that_asks_for_a_job_by_its_id(chain: Chain, tmp_path: Path) -> None:
-    kind: type[Crowded] = type("Connection", (Crowded,), {})
+    connections = failing_connections()
     has_asked = threading.Event()
 
     def start(self: Routine, n: int) -> None:
         if n:
-            kind.is_full = True
+            connections.trouble = FULL
             self.job_state.runtime.exec(flow, entry_params={"n": 0}, job_id="kid")
             has_asked.set()
 
     flow = chain(start)
-    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind, retry_interval=0.001)
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=connections, retry_interval=0.001)
     with Runtime(2, store=store, flows=[flow]) as runtime:
         job = runtime.exec(flow, entry_params={"n": 1}, job_id="job")
         assert has_asked.wait(30)
         assert (runtime.get_job("nobody"), runtime.dead_letters()) == (None, [])
-        kind.is_full = False
+        connections.trouble = ""
 
         assert job.wait(30)
         assert (job.status, found(runtime, "kid").wait(30)) == ("completed", True)

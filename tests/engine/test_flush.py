@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import Connection, OperationalError
-from typing import Any
 
 import pytest
 
@@ -17,6 +15,7 @@ from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
+from tests.stores.disks import BROKEN, failing_connections, held
 
 Chain = Callable[..., Flow]
 
@@ -26,23 +25,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "jobs.db", Codec())
     yield store
     store.close()
-
-
-@contextmanager
-def held(store: SqliteStore) -> Iterator[None]:
-    """Nothing comes to the disk in the block: the writer makes the calls, so one that does not return holds it."""
-    is_held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        is_held.set()
-        done.wait(30)
-
-    store.call_when_safe(store.safe, hold)
-    assert is_held.wait(30)
-    try:
-        yield
-    finally:
-        done.set()
 
 
 @contextmanager
@@ -83,25 +65,14 @@ def test_what_was_flushed_is_in_the_store(store: SqliteStore, chain: Chain) -> N
     assert [record.position for record in store.records(job.job_id)] == list(range(1, store.safe + 1))
 
 
-class Failing(Connection):
-    """Writes no frame once it is broken."""
-
-    is_broken = False
-
-    def execute(self, sql: str, *values: Any) -> Any:
-        if self.is_broken and sql.startswith("INSERT INTO frames"):
-            raise OperationalError("disk I/O error")
-        return super().execute(sql, *values)
-
-
 def test_a_flush_that_can_never_end_says_why(tmp_path: Path, chain: Chain) -> None:
-    kind = type("Broken", (Failing,), {})
-    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=kind)
+    connections = failing_connections()
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=connections)
 
     with ahead_of_the_disk(store, chain) as job:
-        setattr(kind, "is_broken", True)  # noqa: B010 - the checker knows no attributes of made types
+        connections.trouble = BROKEN
 
-    with pytest.raises(FlowForgeError, match="disk I/O error"):
+    with pytest.raises(FlowForgeError, match=BROKEN):
         job.flush()
     store.close()
 

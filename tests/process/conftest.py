@@ -1,19 +1,14 @@
-"""Programs that run as real processes, and flows of one routine for the tests that stay in this process."""
+"""Programs that run as real processes, and a runtime for the tests that stay in this process."""
 
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from types import MethodType
-from typing import Any
 
 import pytest
 
-from flowforge.flow import Flow
-from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
 # Long enough for a loaded machine, and short of the ten seconds that a drain may take by default.
@@ -81,31 +76,6 @@ def programs(repository: Path) -> Iterator[Programs]:
     programs = Programs(repository)
     yield programs
     programs.kill_all()
-
-
-class Node(Routine):
-    """Its only slot `input` calls `handler(self, ...)`; it has the event `out`."""
-
-    def __init__(self, handler: Callable[..., Any]) -> None:
-        super().__init__()
-        self.define_slot("input", handler=MethodType(handler, self))
-        self.define_event("out")
-
-
-@pytest.fixture
-def flow_of() -> Callable[..., Flow]:
-    """`flow_of(handler, ...)`: the routines a, b, c and so on, each connected to the next."""
-
-    def made(*handlers: Callable[..., Any]) -> Flow:
-        flow = Flow("flow")
-        names = "abcdefgh"[: len(handlers)]
-        for name, handler in zip(names, handlers, strict=True):
-            flow.add_routine(Node(handler), name)
-        for one, following in pairwise(names):
-            flow.connect(f"{one}.out", f"{following}.input")
-        return flow
-
-    return made
 
 
 @pytest.fixture

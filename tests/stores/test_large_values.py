@@ -20,6 +20,7 @@ from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import History
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.testing.store_contract import started, written
+from tests.stores.disks import held
 
 Chain = Callable[..., Flow]
 LARGE = "large " * 20_000
@@ -113,17 +114,10 @@ def test_deleting_a_job_deletes_its_large_values(store: SqliteStore, path: Path)
 
 def test_what_comes_for_a_deleted_job_leaves_nothing_behind(store: SqliteStore, path: Path) -> None:
     keep(store, "job", 1)
-    held, done = threading.Event(), threading.Event()
 
-    def hold() -> None:
-        held.set()
-        done.wait(30)
-
-    store.call_when_safe(store.safe, hold)
-    assert held.wait(30)
-    number = store.append("job", written(3, LARGE))
-    store.delete(["job"])
-    done.set()
+    with held(store):
+        number = store.append("job", written(3, LARGE))
+        store.delete(["job"])
 
     store.wait_until_safe(number)
 

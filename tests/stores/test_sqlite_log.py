@@ -18,6 +18,7 @@ from flowforge.stores.lock_file import LockFile
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.testing.store_contract import started, written
+from tests.stores.disks import held
 
 MEGABYTE = 1 << 20
 
@@ -133,21 +134,14 @@ def test_who_waits_for_the_disk_does_not_wait_for_a_reader(store: SqliteStore) -
 
 
 def test_large_records_hold_up_those_of_other_jobs_by_one_frame(store: SqliteStore, connection: type[Watched]) -> None:
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        held.set()
-        done.wait(30)
-
     store.append("b", started())
-    store.call_when_safe(store.append("a", written(2)), hold)
-    assert held.wait(30)
-    before = len(connection.written)
-    for position in range(3, 6):
-        store.append("a", written(position, bytes(10 * MEGABYTE)))
-    small = store.append("b", written(2))
-    late = store.append("a", written(6, bytes(10 * MEGABYTE)))
-    done.set()
+
+    with held(store, store.append("a", written(2))):
+        before = len(connection.written)
+        for position in range(3, 6):
+            store.append("a", written(position, bytes(10 * MEGABYTE)))
+        small = store.append("b", written(2))
+        late = store.append("a", written(6, bytes(10 * MEGABYTE)))
     store.wait_until_safe(late)
 
     frames = [unpack(data, None) for data in connection.written[before:]]

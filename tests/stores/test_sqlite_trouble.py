@@ -17,6 +17,7 @@ from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store import History, KnownJob
 from flowforge.stores.store_errors import StoreDamagedError, StoreFailedError, StoreFullError
 from flowforge.testing.store_contract import moved, started, written
+from tests.stores.disks import held
 
 BLOCK = 512
 
@@ -404,24 +405,16 @@ def test_a_format_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 def test_whoever_waits_writes_for_himself_unless_a_signal_could_interrupt_him(tmp_path: Path) -> None:
     store = opened(tmp_path / "jobs.db")
-    is_busy, may_go_on, safe = threading.Event(), threading.Event(), []
 
-    def keep_the_writer_busy() -> None:
-        is_busy.set()
-        may_go_on.wait(30)
+    with held(store, store.append("a", started())):
+        number = store.append("a", written(2))
+        store._writer.write_for_caller()  # noqa: SLF001 - the main thread would wait for the writer
+        assert store.safe == 1
+        waiting = threading.Thread(target=store.wait_until_safe, args=(number,))
+        waiting.start()
+        waiting.join(30)
+        assert store.safe == 2
 
-    store.call_when_safe(store.append("a", started()), keep_the_writer_busy)
-    assert is_busy.wait(30)
-    number = store.append("a", written(2))
-    store._writer.write_for_caller()  # noqa: SLF001 - the main thread would wait for the writer
-    safe.append(store.safe)
-    waiting = threading.Thread(target=store.wait_until_safe, args=(number,))
-    waiting.start()
-    waiting.join(30)
-    safe.append(store.safe)
-    may_go_on.set()
-
-    assert safe == [1, 2]
     store.close()
 
 

@@ -1,11 +1,9 @@
 """The contract of stores, held against ours."""
 
-import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -18,6 +16,7 @@ from flowforge.stores.store import Store
 from flowforge.stores.store_errors import StoreFailedError
 from flowforge.testing.store_contract import StoreContract, StoreMedium
 from flowforge.testing.store_keeping_contract import FoldingStoreContract, PrunableStoreContract
+from tests.stores.disks import BROKEN, failing_connections, held
 
 
 class InMemory:
@@ -39,58 +38,27 @@ class InMemory:
         cast("MemoryStore", store).failure = StoreFailedError("memory", "somebody pulled the plug")
 
 
-class Breaking(sqlite3.Connection):
-    """A connection whose disk may break."""
-
-    is_broken = False
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if self.is_broken:
-            raise sqlite3.OperationalError("disk I/O error")
-        return super().execute(sql, parameters)
-
-
 class InFile:
     """A file."""
 
     def __init__(self, folder: Path, *layers: ByteLayer) -> None:
         self.layers = layers
         self.path = folder / "jobs.db"
-        self.connections: list[Breaking] = []
+        self.connections = failing_connections(fails_at="")
 
     def open(self) -> Store:
-        made = self.connections
-
-        class Known(Breaking):
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **kwargs)
-                made.append(self)
-
-        return SqliteStore(self.path, Codec(), layers=self.layers, connection_type=Known)
+        return SqliteStore(self.path, Codec(), layers=self.layers, connection_type=self.connections)
 
     def settle(self, store: Store, number: int) -> None:
         done = threading.Event()
         store.call_when_safe(number, done.set)
         assert done.wait(30)
 
-    @contextmanager
-    def held(self, store: Store) -> Iterator[None]:
-        """The writer makes the calls, so one that does not return holds it."""
-        held, done = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            held.set()
-            done.wait(30)
-
-        store.call_when_safe(store.safe, hold)
-        assert held.wait(30)
-        try:
-            yield
-        finally:
-            done.set()
+    def held(self, store: Store) -> AbstractContextManager[object]:
+        return held(store)
 
     def break_down(self, store: Store) -> None:
-        self.connections[-1].is_broken = True
+        self.connections.trouble = BROKEN
 
 
 class TestMemoryStore(StoreContract):
