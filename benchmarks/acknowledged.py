@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
 from benchmarks.durable import stored_runtime
-from benchmarks.harness import Effort, Row, Sample, at_most, percentile
+from benchmarks.harness import Effort, Row, Sample, at_most, percentile, seconds_of
 from benchmarks.pipeline import STAGES, Collect, pipeline_flow
 from flowforge.flow import Flow
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
-__all__ = ["measure"]
+__all__ = ["measure", "sink_flow"]
 
 BUSY = 4
 WITHOUT_END = 10**12
@@ -85,8 +85,8 @@ def waits(count: int, *, is_busy: bool, has_pipeline: bool) -> Waits:
 
         def submit() -> None:
             for number in range(count):
-                posts.append(timed(partial(runtime.post, fed, "collect", "input", {"x": number})))
-                execs.append(timed(partial(runtime.exec, sink, "collect", {"x": number})))
+                posts.append(seconds_of(partial(runtime.post, fed, "collect", "input", {"x": number})))
+                execs.append(seconds_of(partial(runtime.exec, sink, "collect", {"x": number})))
 
         while not counted(running):
             time.sleep(0.01)
@@ -105,13 +105,6 @@ def counted(running: JobState) -> int:
     """How many messages have come out of the pipeline."""
     count: int = running.get_routine_state("collect")["count"]
     return count
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    before = time.perf_counter()
-    call()
-    return time.perf_counter() - before
 
 
 def measure(effort: Effort) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.harness import Effort, Row, Sample, at_least, at_most, seconds_of, take_turns
 from benchmarks.jobs import IN_FLIGHT, small_flow
 from benchmarks.jobs import flow_rate as jobs_rate
-from benchmarks.pipeline import RING_SHARE, STAGES, flow_rate, pipeline_flow, ring_flow
+from benchmarks.pipeline import RING_SHARE, STAGES, flow_rate, pipeline_flow, ring_flow, ring_rate
 from benchmarks.raw_sqlite import Watched, frame_seconds, row_seconds
 from flowforge.flow import Flow
 from flowforge.options import RuntimeOptions
@@ -17,7 +17,7 @@ from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 
-__all__ = ["measure", "stored_runtime"]
+__all__ = ["many_at_once", "measure", "on_new_store", "one_by_one", "stored_runtime"]
 
 
 @contextmanager
@@ -94,11 +94,11 @@ def cycle_rows(effort: Effort) -> list[Row]:
     """Steps a second of one token, each on disk before the next begins, and how often the disk was waited for."""
     laps = effort.size(2_000) // RING_SHARE
     flow = ring_flow(laps)
-    connection = watched(token_rate, flow, laps)
+    connection = watched(ring_rate, flow, laps)
     records = connection.records()[: STAGES * laps]
     rates = take_turns(
         {
-            "durable": lambda: on_new_store(token_rate, flow, laps),
+            "durable": lambda: on_new_store(ring_rate, flow, laps),
             "rows": lambda: STAGES * laps / row_seconds(records, batch=1),
         },
         effort.rounds,
@@ -110,11 +110,6 @@ def cycle_rows(effort: Effort) -> list[Row]:
         Row(work=work, ours=rates["durable"], peer="a raw row a commit", theirs=rates["rows"], is_limit=True),
         Row(work=work, ours=flushes, target=at_most(1.5)),
     ]
-
-
-def token_rate(runtime: Runtime, flow: Flow, laps: int) -> float:
-    """Handler calls a second while one token goes round this flow, which is made for so many laps."""
-    return STAGES * laps / seconds_of(lambda: runtime.exec(flow, "stage0", {"x": 0}).wait())
 
 
 def one_by_one(runtime: Runtime, flow: Flow, count: int) -> float:

@@ -9,7 +9,7 @@ import pykka
 
 from benchmarks.asyncio_queues import fan_seconds
 from benchmarks.harness import Effort, Row, seconds_of, take_turns
-from benchmarks.pipeline import BATCH, Collect, CollectActor, Source, Stage, StageActor
+from benchmarks.pipeline import BATCH, Collect, CollectActor, Source, Stage, StageActor, run_job
 from flowforge.flow import Flow
 from flowforge.runtime import Runtime
 
@@ -32,13 +32,7 @@ def fan_flow() -> Flow:
 
 def flow_rate(runtime: Runtime, flow: Flow, count: int) -> float:
     """Handler calls a second; the source's own steps are not counted."""
-
-    def run() -> None:
-        job = runtime.exec(flow, "source", {"count": count})
-        job.wait()
-        assert job.get_routine_state("collect") == {"count": BRANCHES * count}
-
-    return calls(count) / seconds_of(run)
+    return calls(count) / seconds_of(lambda: run_job(runtime, flow, count, arrive=BRANCHES * count))
 
 
 def calls(count: int) -> int:

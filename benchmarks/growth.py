@@ -4,11 +4,11 @@ In processor time, since what is compared runs minutes apart.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
-from benchmarks.harness import Effort, Row, at_most, cpu_seconds_of, take_turns
+from benchmarks.harness import Effort, Row, Sample, at_most, cpu_seconds_of, take_turns
 from benchmarks.jobs import small_flow
 from benchmarks.pipeline import Stage
 from flowforge.flow import Flow
@@ -16,7 +16,7 @@ from flowforge.job_state import JobState
 from flowforge.options import RuntimeOptions
 from flowforge.runtime import Runtime
 
-__all__ = ["NOISE", "chain", "growth", "measure"]
+__all__ = ["against_the_first", "chain", "growth", "measure"]
 
 JOBS = (1, 100, 10_000)
 MOST_JOBS = 100_000
@@ -84,16 +84,15 @@ def growth(
     cost(sizes[0])
     contenders = {label.format(size): partial(cost, size) for size in sizes}
     samples = take_turns(contenders, min(ROUNDS, effort.rounds), "us", warms_up=False)
-    base, *larger = samples
+    return against_the_first(samples, f"cost of a {noun}, {{}}")
+
+
+def against_the_first(samples: Mapping[str, Sample], work: str) -> list[Row]:
+    """A row for each sample but the first, held against that, which may be exceeded by noise only."""
+    base, *others = samples
     return [
-        Row(
-            work=f"cost of a {noun}, {size}",
-            ours=samples[size],
-            peer=base,
-            theirs=samples[base],
-            target=at_most(NOISE),
-        )
-        for size in larger
+        Row(work=work.format(name), ours=samples[name], peer=base, theirs=samples[base], target=at_most(NOISE))
+        for name in others
     ]
 
 

@@ -3,12 +3,12 @@
 Rates of what is compared are in processor time, since it runs minutes apart.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 from benchmarks.durable import stored_runtime
-from benchmarks.growth import NOISE, growth
-from benchmarks.harness import Effort, Row, Sample, at_most, cpu_seconds_of, seconds_of, take_turns
-from benchmarks.pipeline import STAGES, Collect, Stage, flow_rate, pipeline_flow, source_to
+from benchmarks.growth import against_the_first, growth
+from benchmarks.harness import Effort, Row, cpu_seconds_of, seconds_of, take_turns
+from benchmarks.pipeline import STAGES, Collect, Stage, flow_rate, pipeline_flow, run_job, source_to
 from benchmarks.raw_sqlite import frame_seconds
 from flowforge.flow import Flow
 from flowforge.options import RuntimeOptions
@@ -90,14 +90,14 @@ def payload_cost(size: int, effort: Effort) -> float:
     """Microseconds of processor time a message whose text has that size, in memory."""
     count = payload_count(size, effort)
     with Runtime() as runtime:
-        return cpu_seconds_of(lambda: drop(runtime, payload_flow(size), count)) / count * 1e6
+        return cpu_seconds_of(lambda: run_job(runtime, payload_flow(size), count)) / count * 1e6
 
 
 def durable_payload_rate(size: int, effort: Effort) -> float:
     """Megabytes of texts a second, from the first step to the last on disk."""
     count, flow = payload_count(size, effort), payload_flow(size)
     with stored_runtime(flow) as (runtime, _):
-        return size * count / 1e6 / seconds_of(lambda: drop(runtime, flow, count))
+        return size * count / 1e6 / seconds_of(lambda: run_job(runtime, flow, count))
 
 
 def raw_payload_rate(size: int, effort: Effort) -> float:
@@ -107,22 +107,15 @@ def raw_payload_rate(size: int, effort: Effort) -> float:
     return size * count / 1e6 / frame_seconds(records, batch=max(1, min(500, (8 << 20) // size)))
 
 
-def drop(runtime: Runtime, flow: Flow, count: int) -> None:
-    """Run a job that drops so many messages in the end."""
-    job = runtime.exec(flow, "source", {"count": count})
-    job.wait()
-    assert job.get_routine_state("collect") == {"count": count}
-
-
 def payload_rows(effort: Effort) -> list[Row]:
     """In memory, where a payload is passed on by reference, and durable, where it is written twice."""
     sizes = [*PAYLOADS, LARGEST_PAYLOAD] if effort.is_full else [*PAYLOADS]
     rows = []
     for size in sizes:
         work = f"payload of {size:,} B"
-        contenders: dict[str, Callable[[], float]] = {
-            "durable": lambda size=size: durable_payload_rate(size, effort),  # type: ignore[misc]  # called at once
-            "raw": lambda size=size: raw_payload_rate(size, effort),  # type: ignore[misc]  # called at once
+        contenders = {
+            "durable": partial(durable_payload_rate, size, effort),
+            "raw": partial(raw_payload_rate, size, effort),
         }
         rates = take_turns(contenders, min(3, effort.rounds), "MB/s")
         peer = "each text once, as raw frames"
@@ -141,19 +134,8 @@ def history_rows(effort: Effort) -> list[Row]:
         with Runtime(options=RuntimeOptions(max_history=most)) as runtime:
             return cpu_seconds_of(lambda: flow_rate(runtime, pipeline_flow(), count)) / count * 1e6
 
-    contenders = {name: lambda most=most: cost(most) for name, most in HISTORIES.items()}
-    samples: dict[str, Sample] = take_turns(contenders, effort.rounds, "us")
-    base, *others = samples
-    return [
-        Row(
-            work=f"a message through {STAGES} stages, {name}",
-            ours=samples[name],
-            peer=base,
-            theirs=samples[base],
-            target=at_most(NOISE),
-        )
-        for name in others
-    ]
+    samples = take_turns({name: partial(cost, most) for name, most in HISTORIES.items()}, effort.rounds, "us")
+    return against_the_first(samples, f"a message through {STAGES} stages, {{}}")
 
 
 def measure(effort: Effort) -> list[Row]:

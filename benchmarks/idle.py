@@ -16,7 +16,7 @@ from flowforge.options import RuntimeOptions
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
-__all__ = ["measure"]
+__all__ = ["measure", "traced"]
 
 T = TypeVar("T")
 

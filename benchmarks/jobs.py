@@ -15,7 +15,7 @@ from flowforge.options import RuntimeOptions
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 
-__all__ = ["measure"]
+__all__ = ["IN_FLIGHT", "flow_rate", "measure", "small_flow"]
 
 IN_FLIGHT = 100
 MESSAGES = 10

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.asyncio_queues import join_seconds
 from benchmarks.harness import Effort, Row, seconds_of, take_turns
-from benchmarks.pipeline import BATCH, Collect, Source
+from benchmarks.pipeline import BATCH, Collect, Source, run_job
 from flowforge.activation_policies import all_slots_ready_policy
 from flowforge.flow import Flow
 from flowforge.routine import Routine
@@ -94,13 +94,7 @@ def bare_gathering_rate(jobs: int) -> float:
 
 def joining_rate(runtime: Runtime, flow: Flow, count: int) -> float:
     """Pairs a second."""
-
-    def run() -> None:
-        job = runtime.exec(flow, "source", {"count": count})
-        job.wait()
-        assert job.get_routine_state("collect") == {"count": count}
-
-    return count / seconds_of(run)
+    return count / seconds_of(lambda: run_job(runtime, flow, count))
 
 
 def bare_joining_rate(count: int) -> float:

@@ -19,6 +19,7 @@ __all__ = [
     "STAGES",
     "Collect",
     "CollectActor",
+    "RingStage",
     "Source",
     "Stage",
     "StageActor",
@@ -26,6 +27,8 @@ __all__ = [
     "measure",
     "pipeline_flow",
     "ring_flow",
+    "ring_rate",
+    "run_job",
     "source_to",
 ]
 
@@ -163,19 +166,16 @@ def pipeline_flow() -> Flow:
     return source_to(*(Stage() for _ in range(1, STAGES)), Collect())
 
 
+def run_job(runtime: Runtime, flow: Flow, count: int, *, arrive: int | None = None) -> None:
+    """Run a job whose source emits so many numbers, of which as many arrive at its end, unless told otherwise."""
+    job = runtime.exec(flow, "source", {"count": count})
+    job.wait()
+    assert job.get_routine_state("collect") == {"count": count if arrive is None else arrive}
+
+
 def flow_rate(runtime: Runtime, flow: Flow, count: int) -> float:
     """Handler calls a second of one job, from its start to its end; the source's own steps are not counted."""
-    job = None
-
-    def run() -> None:
-        nonlocal job
-        job = runtime.exec(flow, "source", {"count": count})
-        job.wait()
-
-    seconds = seconds_of(run)
-    assert job is not None
-    assert job.get_routine_state("collect") == {"count": count}
-    return STAGES * count / seconds
+    return STAGES * count / seconds_of(lambda: run_job(runtime, flow, count))
 
 
 def pykka_rate(count: int) -> float:
@@ -236,11 +236,9 @@ def ring_flow(laps: int) -> Flow:
     return flow
 
 
-def ring_rate(runtime: Runtime, laps: int) -> float:
-    """Handler calls a second while one token goes round."""
-    flow = ring_flow(laps)
-    seconds = seconds_of(lambda: runtime.exec(flow, "stage0", {"x": 0}).wait())
-    return STAGES * laps / seconds
+def ring_rate(runtime: Runtime, flow: Flow, laps: int) -> float:
+    """Handler calls a second while one token goes round this flow, which is made for so many laps."""
+    return STAGES * laps / seconds_of(lambda: runtime.exec(flow, "stage0", {"x": 0}).wait())
 
 
 def pykka_ring_rate(laps: int) -> float:
@@ -264,7 +262,7 @@ def measure(effort: Effort) -> list[Row]:
     """Rates in handler calls a second, against pykka and against the deque; many messages, and one token."""
     count = effort.size(20_000)
     laps = effort.size(20_000) // RING_SHARE
-    flow = pipeline_flow()
+    flow, ring = pipeline_flow(), ring_flow(laps)
     with Runtime() as runtime:
         many = take_turns(
             {
@@ -277,16 +275,22 @@ def measure(effort: Effort) -> list[Row]:
             "calls/s",
         )
         one = take_turns(
-            {"flowforge": lambda: ring_rate(runtime, laps), "pykka": lambda: pykka_ring_rate(laps)},
+            {"flowforge": lambda: ring_rate(runtime, ring, laps), "pykka": lambda: pykka_ring_rate(laps)},
             effort.rounds,
             "calls/s",
         )
     work = f"pipeline of {STAGES} stages, {count:,} messages"
-    ring = f"ring of {STAGES} stages, one token"
+    token = f"ring of {STAGES} stages, one token"
     ours = many["flowforge"]
     return [
         Row(work=work, ours=ours, peer="pykka tell", theirs=many["pykka"], target=at_least(1.5, stretch=2)),
         Row(work=work, ours=ours, peer="asyncio queues", theirs=many["asyncio"]),
         Row(work=work, ours=ours, peer="bare deque", theirs=many["deque"], target=at_least(stretch=0.3), is_limit=True),
-        Row(work=ring, ours=one["flowforge"], peer="pykka tell", theirs=one["pykka"], target=at_least(1.5, stretch=2)),
+        Row(
+            work=token,
+            ours=one["flowforge"],
+            peer="pykka tell",
+            theirs=one["pykka"],
+            target=at_least(1.5, stretch=2),
+        ),
     ]

@@ -70,8 +70,7 @@ def fill(path: str, shape: Shape) -> None:
 
         with ThreadPoolExecutor(SUBMITTERS) as threads:
             jobs = list(threads.map(start, range(shape.jobs)))
-        for job in jobs:
-            wait_until(lambda job=job: job.get_routine_state("collect") == {"count": expected})  # type: ignore[misc]  # called at once
+        wait_until(lambda: all(job.get_routine_state("collect") == {"count": expected} for job in jobs))
         # What is on disk has all before it there too.
         runtime.post(jobs[0], "collect", "input", {"x": 0})
         if shape.is_folded:

@@ -33,8 +33,8 @@ class Fourth(First):
     """From the fourth stage."""
 
 
-class Pipeline(Workflow):
-    """Five stages in a row."""
+class Opening(Workflow):
+    """The first two stages, which both works begin with."""
 
     @step
     async def first(self, ev: StartEvent) -> First:
@@ -45,6 +45,10 @@ class Pipeline(Workflow):
     async def second(self, ev: First) -> Second:
         """Pass it on."""
         return Second(x=ev.x + 1)
+
+
+class Pipeline(Opening):
+    """Five stages in a row."""
 
     @step
     async def third(self, ev: Second) -> Third:
@@ -62,18 +66,8 @@ class Pipeline(Workflow):
         return StopEvent(result=ev.x + 1)
 
 
-class Small(Workflow):
+class Small(Opening):
     """Three steps in a row."""
-
-    @step
-    async def first(self, ev: StartEvent) -> First:
-        """Pass it on."""
-        return First(x=ev.x + 1)
-
-    @step
-    async def second(self, ev: First) -> Second:
-        """Pass it on."""
-        return Second(x=ev.x + 1)
 
     @step
     async def third(self, ev: Second) -> StopEvent:
