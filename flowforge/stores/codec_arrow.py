@@ -47,14 +47,6 @@ def _load_batch(data: bytes) -> object:
     return batches[0]
 
 
-def _copy_table(table: Any) -> object:
-    return _load_table(_dump(table))
-
-
-def _copy_batch(batch: Any) -> object:
-    return _load_batch(_dump(batch))
-
-
 def dump_frame(frame: Any) -> bytes:
     """The bytes of a pandas DataFrame with its index; RefusalError for what Arrow has no form of."""
     try:
@@ -82,6 +74,6 @@ def load_frame(data: bytes) -> Any:
 
 
 PYARROW_FORMS = [
-    BlockForm("pyarrow.table", 22, (pa.Table,), _dump, _load_table, _copy_table),
-    BlockForm("pyarrow.batch", 23, (pa.RecordBatch,), _dump, _load_batch, _copy_batch),
+    BlockForm("pyarrow.table", 22, (pa.Table,), _dump, _load_table),
+    BlockForm("pyarrow.batch", 23, (pa.RecordBatch,), _dump, _load_batch),
 ]

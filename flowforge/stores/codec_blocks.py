@@ -12,7 +12,7 @@ class BlockForm:
     """Its tag in JSON, its extension code in bytes, its exact classes, and the way there and back.
 
     `dump` raises RefusalError for what `load` would not give back, `load` one of LOAD_ERRORS for what `dump` cannot
-    have written. `copy` gives what `load` would give of what `dump` gives.
+    have written. `quick_copy` gives the same as both together, in less time.
     """
 
     tag: str
@@ -20,4 +20,8 @@ class BlockForm:
     classes: tuple[type, ...]
     dump: Callable[[Any], bytes]
     load: Callable[[bytes], object]
-    copy: Callable[[Any], object]
+    quick_copy: Callable[[Any], object] | None = None
+
+    def copy(self, value: Any) -> object:
+        """What `load` gives of what `dump` gives; raises RefusalError."""
+        return self.load(self.dump(value)) if self.quick_copy is None else self.quick_copy(value)

@@ -65,13 +65,9 @@ def _load_scalar(data: bytes) -> object:
     return scalar
 
 
-def _copy_scalar(scalar: Any) -> object:
-    return _load_scalar(_dump_scalar(scalar))
-
-
 _SCALARS = tuple({np.dtype(code).type for code in np.typecodes["All"]} - {np.object_})
 
 NUMPY_FORMS = [
     BlockForm("numpy.array", 20, (np.ndarray,), _dump_array, _load_array, _copy_array),
-    BlockForm("numpy.scalar", 21, _SCALARS, _dump_scalar, _load_scalar, _copy_scalar),
+    BlockForm("numpy.scalar", 21, _SCALARS, _dump_scalar, _load_scalar),
 ]

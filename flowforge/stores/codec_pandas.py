@@ -1,6 +1,5 @@
 """The door to pandas: frames, series and indexes by way of Arrow, whose notes bring back dtypes and index."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped]
@@ -64,12 +63,6 @@ def _load_index(data: bytes) -> object:
     return load_frame(data).index
 
 
-def _form(
-    tag: str, code: int, classes: tuple[type, ...], dump: Callable[[Any], bytes], load: Callable[[bytes], object]
-) -> BlockForm:
-    return BlockForm(tag, code, classes, dump, load, lambda value: load(dump(value)))
-
-
 _INDEXES = (
     pd.Index,
     pd.RangeIndex,
@@ -82,7 +75,7 @@ _INDEXES = (
 )
 
 PANDAS_FORMS = [
-    _form("pandas.frame", 24, (pd.DataFrame,), _dump_frame, load_frame),
-    _form("pandas.series", 25, (pd.Series,), _dump_series, _load_series),
-    _form("pandas.index", 26, _INDEXES, _dump_index, _load_index),
+    BlockForm("pandas.frame", 24, (pd.DataFrame,), _dump_frame, load_frame),
+    BlockForm("pandas.series", 25, (pd.Series,), _dump_series, _load_series),
+    BlockForm("pandas.index", 26, _INDEXES, _dump_index, _load_index),
 ]

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 PLAIN_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+
+_Moment = TypeVar("_Moment", datetime, time)
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -91,32 +94,18 @@ def _load_zone(plain: object) -> tzinfo | None:
     return timezone(span) if name is None else timezone(span, _text(name))
 
 
-def _dump_datetime(value: datetime) -> object:
+def _dump_moment(value: datetime | time) -> object:
     zone = value.tzinfo
     if zone is None and not value.fold:
         return value.isoformat()
     return [value.replace(tzinfo=None).isoformat(), value.fold, _dump_zone(zone)]
 
 
-def _load_datetime(plain: object) -> datetime:
+def _load_moment(kind: type[_Moment], plain: object) -> _Moment:
     if type(plain) is list:
         text, fold, zone = plain
-        return datetime.fromisoformat(_text(text)).replace(tzinfo=_load_zone(zone), fold=_number(fold))
-    return datetime.fromisoformat(_text(plain))
-
-
-def _dump_time(value: time) -> object:
-    zone = value.tzinfo
-    if zone is None and not value.fold:
-        return value.isoformat()
-    return [value.replace(tzinfo=None).isoformat(), value.fold, _dump_zone(zone)]
-
-
-def _load_time(plain: object) -> time:
-    if type(plain) is list:
-        text, fold, zone = plain
-        return time.fromisoformat(_text(text)).replace(tzinfo=_load_zone(zone), fold=_number(fold))
-    return time.fromisoformat(_text(plain))
+        return kind.fromisoformat(_text(text)).replace(tzinfo=_load_zone(zone), fold=_number(fold))
+    return kind.fromisoformat(_text(plain))
 
 
 def _dump_timedelta(value: timedelta) -> object:
@@ -135,9 +124,9 @@ BIG_INT = ScalarForm("int", 10, hex, lambda plain: int(_text(plain), 16))
 
 SCALAR_FORMS: dict[type, ScalarForm] = {
     Decimal: ScalarForm("decimal", 4, str, lambda plain: Decimal(_text(plain))),
-    datetime: ScalarForm("datetime", 5, _dump_datetime, _load_datetime),
+    datetime: ScalarForm("datetime", 5, _dump_moment, partial(_load_moment, datetime)),
     date: ScalarForm("date", 6, date.isoformat, lambda plain: date.fromisoformat(_text(plain))),
-    time: ScalarForm("time", 7, _dump_time, _load_time),
+    time: ScalarForm("time", 7, _dump_moment, partial(_load_moment, time)),
     timedelta: ScalarForm("timedelta", 8, _dump_timedelta, _load_timedelta),
     uuid.UUID: ScalarForm("uuid", 9, str, lambda plain: uuid.UUID(_text(plain))),
 }

@@ -41,9 +41,7 @@ def is_plain(value: Any, left: int = MAX_DEPTH) -> bool:
                 return False
     elif kind is list:
         for item in value:
-            if type(item) in PLAIN_SCALARS:
-                continue
-            if not is_plain(item, left - 1):
+            if type(item) not in PLAIN_SCALARS and not is_plain(item, left - 1):
                 return False
     return kind is dict or kind is list
 
@@ -180,19 +178,19 @@ class Walk(ABC):
             raise _StoppedError(value, refusal) from None
 
     def _list(self, value: list[Any], left: int) -> object:
-        return self._items(value, value, left)
+        return self._items(value, left)
 
     def _tuple(self, value: tuple[Any, ...], left: int) -> object:
-        return self.group(tuple, self._items(value, value, left))
+        return self.group(tuple, self._items(value, left))
 
     def _set(self, value: set[Any], left: int) -> object:
-        return self.group(set, self._items(value, value, left, ".<element>"))
+        return self.group(set, self._items(value, left, ".<element>"))
 
     def _frozenset(self, value: frozenset[Any], left: int) -> object:
-        return self.group(frozenset, self._items(value, value, left, ".<element>"))
+        return self.group(frozenset, self._items(value, left, ".<element>"))
 
     def _dict(self, value: dict[Any, Any], left: int) -> object:
-        keys = self._items(value, value, left, ".<key>")
+        keys = self._items(value, left, ".<key>")
         items: list[object] = []
         try:
             for item in value.values():
@@ -202,16 +200,16 @@ class Walk(ABC):
             raise stopped.passing(value, f"[{shorten(list(value)[len(items)])}]") from None
         return self.mapping(keys, items)
 
-    def _items(self, holder: object, values: Iterable[Any], left: int, step: str = "") -> list[object]:
+    def _items(self, values: Iterable[Any], left: int, step: str = "") -> list[object]:
         if left == 0:
-            raise _StoppedError(holder, RefusalError(f"is nested deeper than {MAX_DEPTH} levels", _FLATTEN))
+            raise _StoppedError(values, RefusalError(f"is nested deeper than {MAX_DEPTH} levels", _FLATTEN))
         items: list[object] = []
         try:
             for item in values:
                 form = self._visit(item, left - 1)
                 items.append(form)
         except _StoppedError as stopped:
-            raise stopped.passing(holder, step or f"[{len(items)}]") from None
+            raise stopped.passing(values, step or f"[{len(items)}]") from None
         return items
 
     def _instance(self, binding: PayloadBinding, value: Any, left: int) -> object:
