@@ -40,10 +40,9 @@ def assert_confluent(
     """Check that any schedule leads to what the usual order leads to: outputs in any order, states, dead letters.
 
     Tries up to `examples` schedules with a single deviation and as many with several, or only `schedule` if given; with
-    Hypothesis the one that is reported is shrunk. What
-    is meant to depend on the order is named in `ignoring`: a routine, `"routine.event"`, `"shared_data.key"`,
-    `"dead_letters"`, `"shared_log"`, `"status"`. `options` are those of `simulate`. Raises ConfluenceError, which tells
-    the difference and the story, and what `simulate` raises.
+    Hypothesis the one that is reported is shrunk. What is meant to depend on the order is named in `ignoring`: a
+    routine, `"routine.event"`, `"shared_data.key"`, `"dead_letters"`, `"shared_log"`, `"status"`. `options` are those
+    of `simulate`. Raises ConfluenceError, which tells the difference and the story, and what `simulate` raises.
     """
     codec = codec or Codec()
     check_ignored(ignoring, plan_of(flow))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowforge.option_errors import OptionError
 from flowforge.testing.flow_shapes import Edge, FlowShape
-from flowforge.testing.routine_shape import ALWAYS, ANSWERS, KINDS, MERGES, RoutineShape
+from flowforge.testing.routine_shape import ALWAYS, ANSWERS, KINDS, MERGES, POLICY_KINDS, RoutineShape
 
 __all__ = ["MAX_CALLS", "MAX_N", "flows", "payloads"]
 
@@ -115,7 +115,7 @@ def _routines(draw: st.DrawFn, options: _Options) -> RoutineShape:
     kind = draw(st.sampled_from(options.kinds))
     # All is drawn for each kind, for else a kind that needs fewer choices would count as simpler than a plain one.
     merge = draw(st.sampled_from(MERGES)) if options.merging else "override"
-    if kind in {"join", *_POLICIES}:
+    if kind in POLICY_KINDS:
         merge = "override"
     replicas = draw(st.integers(1, 3)) if options.replicas else 1
     if kind in _GENERATORS:

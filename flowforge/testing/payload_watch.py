@@ -14,6 +14,7 @@ from flowforge.records import (
 )
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
+from flowforge.stores.codec_scalars import PLAIN_SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from flowforge.records import Record
 
 __all__ = ["Breach", "PayloadWatch", "WatchedCodec"]
-
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
 class Breach(NamedTuple):
@@ -117,7 +116,7 @@ class PayloadWatch:
     def _values(self, payload: dict[str, Any]) -> list[tuple[str, Any, bytes]]:
         found = []
         for key, value in payload.items():
-            if type(value) not in _SCALARS:
+            if type(value) not in PLAIN_SCALARS:
                 try:
                     found.append((key, value, self._codec.encode(value)))
                 except UnencodableValueError:

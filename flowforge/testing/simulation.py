@@ -76,9 +76,9 @@ def simulate(
     given = _listed(checks)
     _check_edge(flow, schedule, given)
     settings = _Settings(
-        flow,
-        commands_of(inputs, plan_of(flow), entry_routine_id),
-        Schedule() if schedule is None else schedule,
+        flow=flow,
+        commands=commands_of(inputs, plan_of(flow), entry_routine_id),
+        schedule=Schedule() if schedule is None else schedule,
         until=until,
         checks=given,
         max_choices=max_choices,
@@ -86,7 +86,7 @@ def simulate(
         is_closed_world=is_closed_world,
         codec=codec or Codec(),
     )
-    return settings.run()
+    return _Simulation(settings).run()
 
 
 def _listed(checks: object) -> tuple[Any, ...]:
@@ -112,7 +112,12 @@ def _check_edge(flow: object, schedule: object, checks: tuple[object, ...]) -> N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
+class _Settings:
+    """All that a run depends on."""
+
+    flow: FlowGraph
+    commands: list[Any]
+    schedule: Schedule
     until: _Until
     checks: tuple[Check, ...]
     max_choices: int
@@ -125,18 +130,6 @@ class _Options:
     """The choice to stop at."""
     heals_at: int | None = None
     """The choice from which on nothing is held, swapped or made to fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings(_Options):
-    """All that a run depends on."""
-
-    flow: FlowGraph
-    commands: list[Any]
-    schedule: Schedule
-
-    def run(self) -> SimulatedRun:
-        return _Simulation(self).run()
 
 
 class _Simulation:
@@ -292,4 +285,4 @@ class _Simulation:
 
     def _replayed(self, **others: Any) -> SimulatedRun:
         options = {"stops_at": self.shown.choices, "heals_at": self.heals_at, **others}
-        return replace(self.settings, **options).run()
+        return _Simulation(replace(self.settings, **options)).run()

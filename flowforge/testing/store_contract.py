@@ -265,14 +265,15 @@ class StoreContract:
     def test_closing_makes_safe_what_was_appended(self, medium: StoreMedium) -> None:
         """A close loses nothing."""
         store = medium.open()
-        for position in range(2, 500):
-            store.append("a", started() if position == 2 else written(position))
+        records = [started(), *(written(position) for position in range(2, 500))]
+        for record in records:
+            store.append("a", record)
         store.close()
         store.close()
 
         again = medium.open()
 
-        assert len(again.records("a")) == 498
+        assert again.records("a") == records
         again.close()
 
     def test_a_closed_store_keeps_nothing_and_says_so(self, medium: StoreMedium) -> None:

@@ -148,6 +148,6 @@ def _append_until_shortened(medium: StoreMedium, *, keeps_records: bool) -> int:
         number = store.append("a", written(count, "x" * 100))
         if count % 500 == 0:
             medium.settle(store, number)
-            assert count < 1_000_000, "a job of so many records is long"
+            assert count < _MANY, "a job of so many records is long"
     store.close()
     return count
