@@ -29,6 +29,7 @@ from actors.testing.thread_schedule import SteppedThread
 from actors.timers import PendingTimer, TimerThread
 from actors.worker_pool import WorkerPool
 from actors.worker_status import MonitorStatus, WorkerStatus
+from tests.actors.stand_ins import Caller, Unstartable
 
 Swaps = list[tuple[int, int]]
 Submit = Callable[["Listener"], None]
@@ -104,13 +105,6 @@ class Threads(SteppedThreads):
 
     def thread(self, target: Callable[[], object], name: str) -> SteppedThread:
         return (Unstartable if name in self.refused else SteppedThread)(self, target, name)
-
-
-class Unstartable(SteppedThread):
-    """A thread for which the system has no room."""
-
-    def start(self) -> None:
-        raise RuntimeError("can't start new thread")
 
 
 class Advice(PoolGauge):
@@ -281,17 +275,6 @@ gate_scenarios = st.builds(
     pause=st.sampled_from([0.0, LOOK_INTERVAL, 2 * LOOK_INTERVAL]),
     swap=swaps,
 )
-
-
-class Caller:
-    """An actor whose turn is a call."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.group = Group()
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 class GateRun(Run):

@@ -8,25 +8,15 @@ from typing import Any
 
 import pytest
 
-from actors.dispatcher import Dispatcher, Group, TurnLimits
+from actors.dispatcher import Dispatcher, Group
 from actors.errors import DispatcherClosedError, WaitInsideTurnError
 from actors.pooled_dispatcher import PooledDispatcher
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from actors.turn_context import is_inside_turn
+from tests.actors.stand_ins import Caller
 
 PATIENCE = 10.0
 tag: contextvars.ContextVar[str] = contextvars.ContextVar("tag", default="none")
-
-
-class Caller:
-    """An actor whose turn is a function."""
-
-    def __init__(self, call: Callable[[], object], group: Group | None = None) -> None:
-        self.call = call
-        self.group = Group() if group is None else group
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 class Outcome:

@@ -23,15 +23,6 @@ from actors.registry import Registry
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 
 
-@pytest.fixture
-def stepped() -> Iterator[SteppedDispatcher]:
-    dispatcher = SteppedDispatcher()
-    yield dispatcher
-    ActorRegistry.stop_all(block=False)
-    dispatcher.run_until_idle()
-    dispatcher.shutdown()
-
-
 @pytest.fixture(params=["pooled", "stepped"])
 def dispatcher(request: pytest.FixtureRequest) -> Iterator[Any]:
     dispatcher: Any = PooledDispatcher(size=2) if request.param == "pooled" else SteppedDispatcher()

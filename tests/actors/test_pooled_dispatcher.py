@@ -9,20 +9,9 @@ import pytest
 from actors.dispatcher import Dispatcher, Group, TurnLimits
 from actors.errors import DispatcherOptionError, ForkedDispatcherError
 from actors.pooled_dispatcher import PooledDispatcher
+from tests.actors.stand_ins import Caller
 
 PATIENCE = 10.0
-
-
-class Caller:
-    """An actor whose turn is a function."""
-
-    group = Group()
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 @pytest.fixture

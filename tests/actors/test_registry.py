@@ -1,7 +1,6 @@
 """The registry of one runtime, and pykka's own with many actors in it."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,22 +24,13 @@ class CountingRef(PooledActorRef[PooledActor]):
     __hash__ = object.__hash__
 
 
-@pytest.fixture
-def dispatcher() -> Iterator[SteppedDispatcher]:
-    dispatcher = SteppedDispatcher()
-    yield dispatcher
-    ActorRegistry.stop_all(block=False)
-    dispatcher.run_until_idle()
-    dispatcher.shutdown()
+def new_ref(urn: str, stepped: SteppedDispatcher) -> CountingRef:
+    return CountingRef(PooledActor(dispatcher=stepped, urn=urn))
 
 
-def new_ref(urn: str, dispatcher: SteppedDispatcher) -> CountingRef:
-    return CountingRef(PooledActor(dispatcher=dispatcher, urn=urn))
-
-
-def test_a_registry_lists_actors_in_order_of_their_start(dispatcher: SteppedDispatcher) -> None:
+def test_a_registry_lists_actors_in_order_of_their_start(stepped: SteppedDispatcher) -> None:
     registry = Registry()
-    refs = [PooledActor.start(dispatcher=dispatcher, registry=registry) for _ in range(3)]
+    refs = [PooledActor.start(dispatcher=stepped, registry=registry) for _ in range(3)]
 
     assert registry.get_all() == refs
     assert len(registry) == 3
@@ -48,26 +38,26 @@ def test_a_registry_lists_actors_in_order_of_their_start(dispatcher: SteppedDisp
     assert registry.get_by_urn("urn:unknown") is None
 
 
-def test_a_stopped_actor_leaves_its_registry(dispatcher: SteppedDispatcher) -> None:
+def test_a_stopped_actor_leaves_its_registry(stepped: SteppedDispatcher) -> None:
     registry = Registry()
-    refs = [PooledActor.start(dispatcher=dispatcher, registry=registry) for _ in range(3)]
+    refs = [PooledActor.start(dispatcher=stepped, registry=registry) for _ in range(3)]
     refs[1].stop()
 
     assert registry.get_all() == [refs[0], refs[2]]
     registry.unregister(refs[1])
 
 
-def test_two_registries_do_not_meet(dispatcher: SteppedDispatcher) -> None:
+def test_two_registries_do_not_meet(stepped: SteppedDispatcher) -> None:
     first, second = Registry(), Registry()
-    ref = PooledActor.start(dispatcher=dispatcher, registry=first)
+    ref = PooledActor.start(dispatcher=stepped, registry=first)
 
     assert first.get_all() == [ref]
     assert second.get_all() == ActorRegistry.get_all() == []
 
 
-def test_a_urn_is_used_once_at_a_time(dispatcher: SteppedDispatcher) -> None:
+def test_a_urn_is_used_once_at_a_time(stepped: SteppedDispatcher) -> None:
     registry = Registry()
-    old, new = new_ref("urn:x", dispatcher), new_ref("urn:x", dispatcher)
+    old, new = new_ref("urn:x", stepped), new_ref("urn:x", stepped)
     registry.register(old)
 
     with pytest.raises(DuplicateUrnError, match=r"urn 'urn:x' is running already\. Give each actor"):
@@ -79,9 +69,9 @@ def test_a_urn_is_used_once_at_a_time(dispatcher: SteppedDispatcher) -> None:
 # docs/pykka.md: "Registry"
 
 
-def test_five_thousand_stops_compare_no_references(dispatcher: SteppedDispatcher) -> None:
+def test_five_thousand_stops_compare_no_references(stepped: SteppedDispatcher) -> None:
     refs = OrderedRefs()
-    numbered = [new_ref(f"urn:{number}", dispatcher) for number in range(5_000)]
+    numbered = [new_ref(f"urn:{number}", stepped) for number in range(5_000)]
     for ref in numbered:
         refs.append(ref)
     CountingRef.comparisons = 0
@@ -93,8 +83,8 @@ def test_five_thousand_stops_compare_no_references(dispatcher: SteppedDispatcher
     assert len(refs) == 0
 
 
-def test_ordered_refs_behave_like_the_list_they_replace(dispatcher: SteppedDispatcher) -> None:
-    first, second, third = (new_ref(f"urn:{number}", dispatcher) for number in range(3))
+def test_ordered_refs_behave_like_the_list_they_replace(stepped: SteppedDispatcher) -> None:
+    first, second, third = (new_ref(f"urn:{number}", stepped) for number in range(3))
     refs = OrderedRefs([first, second])
     refs.append(third)
     refs.append(third)
@@ -108,9 +98,9 @@ def test_ordered_refs_behave_like_the_list_they_replace(dispatcher: SteppedDispa
         refs.remove(third)
 
 
-def test_pykkas_own_actors_share_the_faster_registry(dispatcher: SteppedDispatcher) -> None:
+def test_pykkas_own_actors_share_the_faster_registry(stepped: SteppedDispatcher) -> None:
     threaded = ThreadingActor.start()
-    pooled = PooledActor.start_on(dispatcher)
+    pooled = PooledActor.start_on(stepped)
 
     assert isinstance(vars(ActorRegistry)["_actor_refs"], OrderedRefs)
     assert ActorRegistry.get_all() == [threaded, pooled]
@@ -119,20 +109,20 @@ def test_pykkas_own_actors_share_the_faster_registry(dispatcher: SteppedDispatch
 
 
 def test_a_list_put_back_by_others_is_taken_over_again(
-    dispatcher: SteppedDispatcher, monkeypatch: pytest.MonkeyPatch
+    stepped: SteppedDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = new_ref("urn:earlier", dispatcher)
+    ref = new_ref("urn:earlier", stepped)
     monkeypatch.setattr(ActorRegistry, "_actor_refs", [ref])
-    later = new_ref("urn:later", dispatcher)
+    later = new_ref("urn:later", stepped)
     SharedRegistry.register(later)
 
     assert ActorRegistry.get_all() == [ref, later]
 
 
-def test_many_threads_register_and_unregister_at_once(dispatcher: SteppedDispatcher) -> None:
+def test_many_threads_register_and_unregister_at_once(stepped: SteppedDispatcher) -> None:
     def churn() -> None:
         for number in range(200):
-            ref = new_ref(f"urn:{number}", dispatcher)
+            ref = new_ref(f"urn:{number}", stepped)
             SharedRegistry.register(ref)
             SharedRegistry.unregister(ref)
 

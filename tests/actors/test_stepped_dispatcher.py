@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -9,6 +9,7 @@ from actors.errors import WaitInsideTurnError
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from actors.testing.virtual_loop import VirtualLoop
 from actors.timers import PendingTimer
+from tests.actors.stand_ins import Caller
 
 
 class Writer:
@@ -22,16 +23,6 @@ class Writer:
 
     def run_turn(self, limits: TurnLimits) -> None:
         self.log.append(self.name)
-
-
-class Caller:
-    group = Group()
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A supervisor decides on failed children, restarts them within a budget, and stops them in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -78,15 +78,6 @@ class Family(Supervisor):
 
     def on_children_stopped(self) -> None:
         self.log.note("childless")
-
-
-@pytest.fixture
-def stepped() -> Iterator[SteppedDispatcher]:
-    dispatcher = SteppedDispatcher()
-    yield dispatcher
-    ActorRegistry.stop_all(block=False)
-    dispatcher.run_until_idle()
-    dispatcher.shutdown()
 
 
 def supervise(

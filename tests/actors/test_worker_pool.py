@@ -2,17 +2,11 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.dispatcher import Group, TurnLimits
+from actors.dispatcher import TurnLimits
 from actors.testing.stepped_threads import SteppedThreads
 from actors.testing.thread_schedule import SteppedThread
 from actors.worker_pool import WorkerPool
-
-
-class Unstartable(SteppedThread):
-    """A thread for which the system has no room."""
-
-    def start(self) -> None:
-        raise RuntimeError("can't start new thread")
+from tests.actors.stand_ins import Caller, Unstartable
 
 
 class FewThreads(SteppedThreads):
@@ -23,15 +17,6 @@ class FewThreads(SteppedThreads):
     def thread(self, target: Callable[[], object], name: str) -> SteppedThread:
         refused = [f"pool-worker-{number}" for number in range(self.workers, 4)]
         return (Unstartable if name in refused else SteppedThread)(self, target, name)
-
-
-class Caller:
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.group = Group()
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 def turns_of(threads: SteppedThreads, submits: int) -> int:

@@ -15,6 +15,7 @@ from actors.dispatcher import Dispatcher, Group, TurnLimits
 from actors.errors import DispatcherClosedError
 from actors.mailbox import Lane, Mailbox
 from actors.pooled_dispatcher import PooledDispatcher
+from tests.actors.stand_ins import Caller
 
 pytestmark = pytest.mark.stress
 
@@ -53,15 +54,6 @@ class Counter:
         with self.mailbox.lock:
             if self.mailbox.end_turn():
                 self.dispatcher.submit(self)
-
-
-class Caller:
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.group = Group()
-
-    def run_turn(self, limits: TurnLimits) -> None:
-        self.call()
 
 
 @pytest.fixture
