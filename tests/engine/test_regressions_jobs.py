@@ -309,16 +309,22 @@ def test_a_requeue_whose_run_cannot_be_built_leaves_a_job_that_can_be_resumed(gr
     assert (between, job.status, flaky.seen) == ("paused", "completed", [1])
 
 
-def test_a_letter_requeued_just_before_the_rest_reopens_the_job(
-    stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
-) -> None:
-    flaky = Flaky()
-    job = with_letters(stepped, graph, flaky)
+def requeued_until_the_rest(job: JobState, dispatcher: SteppedDispatcher) -> str:
+    """Give back the first of two letters, until its run is over and nobody was told; the id of the other."""
     one, two = (letter.id for letter in job.dead_letters)
     job.requeue_dead_letter(one)
     assert job.live is not None
     while not job.live.is_over:
         dispatcher.step()
+    return two
+
+
+def test_a_letter_requeued_just_before_the_rest_reopens_the_job(
+    stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
+) -> None:
+    flaky = Flaky()
+    job = with_letters(stepped, graph, flaky)
+    two = requeued_until_the_rest(job, dispatcher)
 
     job.requeue_dead_letter(two)
     dispatcher.run_until_idle()
@@ -330,11 +336,7 @@ def test_a_letter_is_requeued_once_just_before_the_rest_too(graph: Graph) -> Non
     flaky, dispatcher = Flaky(), SteppedDispatcher()
     with Runtime(dispatcher=dispatcher) as runtime:
         job = with_letters(runtime, graph, flaky)
-        one, two = (letter.id for letter in job.dead_letters)
-        job.requeue_dead_letter(one)
-        assert job.live is not None
-        while not job.live.is_over:
-            dispatcher.step()
+        two = requeued_until_the_rest(job, dispatcher)
 
         job.requeue_dead_letter(two)
         with contextlib.suppress(DeadLetterNotFoundError):
@@ -349,11 +351,7 @@ def test_a_wait_after_a_requeue_just_before_the_rest_waits_for_the_letter(
 ) -> None:
     flaky = Flaky()
     job = with_letters(stepped, graph, flaky)
-    one, two = (letter.id for letter in job.dead_letters)
-    job.requeue_dead_letter(one)
-    assert job.live is not None
-    while not job.live.is_over:
-        dispatcher.step()
+    two = requeued_until_the_rest(job, dispatcher)
 
     job.requeue_dead_letter(two)
     assert job.wait(100.0)

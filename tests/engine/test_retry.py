@@ -174,15 +174,21 @@ def test_counts_survive_a_pause(stepped: Runtime, dispatcher: SteppedDispatcher,
     assert [e.attempt for e in job.execution_history if e.outcome == "failed"] == [1, 2, 3, 4]
 
 
-def test_a_resume_waits_for_the_rest_of_a_retrys_delay(
-    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
-) -> None:
+def delayed(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> tuple[JobState, Flaky]:
+    """A job whose only message has failed, and is tried again in ten seconds."""
     flaky = Flaky(1)
     flow = chain(_handler(flaky))
     flow.routines["a"].set_as_critical(retry_delay=10.0)
     job = stepped.exec(flow)
     while dispatcher.step():
         pass
+    return job, flaky
+
+
+def test_a_resume_waits_for_the_rest_of_a_retrys_delay(
+    stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
+) -> None:
+    job, flaky = delayed(stepped, dispatcher, chain)
 
     dispatcher.clock.advance(4)
     stepped.pause_job(job)
@@ -194,12 +200,7 @@ def test_a_resume_waits_for_the_rest_of_a_retrys_delay(
 def test_a_retry_that_became_due_during_a_pause_runs_at_once(
     stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain
 ) -> None:
-    flaky = Flaky(1)
-    flow = chain(_handler(flaky))
-    flow.routines["a"].set_as_critical(retry_delay=10.0)
-    job = stepped.exec(flow)
-    while dispatcher.step():
-        pass
+    job, flaky = delayed(stepped, dispatcher, chain)
 
     stepped.pause_job(job)
     dispatcher.clock.advance(40)
@@ -219,12 +220,7 @@ def test_a_failed_job_resumes_with_its_attempts_reset(runtime: Runtime, chain: C
 
 
 def test_a_cancel_during_the_delay_ends_the_job(stepped: Runtime, dispatcher: SteppedDispatcher, chain: Chain) -> None:
-    flaky = Flaky(1)
-    flow = chain(_handler(flaky))
-    flow.routines["a"].set_as_critical(retry_delay=10.0)
-    job = stepped.exec(flow)
-    while dispatcher.step():
-        pass
+    job, flaky = delayed(stepped, dispatcher, chain)
 
     job.cancel()
     dispatcher.run_until_idle()
