@@ -124,6 +124,10 @@ def test_a_codec_that_was_not_told_says_how() -> None:
         from_json(to_json(np.zeros(1), CODEC), Codec())
 
 
+def test_one_library_may_be_named_without_a_list() -> None:
+    assert Codec(extras="numpy").decode(CODEC.encode(np.arange(3))).tolist() == [0, 1, 2]
+
+
 def test_an_unknown_library_is_refused() -> None:
     with pytest.raises(CodecExtraError, match=r"values of the library 'polars'\. Choose of \['numpy', 'pandas', 'pya"):
         Codec(extras=["polars"])
@@ -143,8 +147,8 @@ def forged(data: bytes, code: int = 20) -> bytes:
     return MsgpackEncoder().encode(Ext(code, data))
 
 
-def with_header(header: str) -> bytes:
-    return b"\x93NUMPY\x02\x00" + len(header).to_bytes(4, "little") + header.encode()
+def with_header(header: str, version: bytes = b"\x02\x00") -> bytes:
+    return b"\x93NUMPY" + version + len(header).to_bytes(4, "little") + header.encode()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +159,7 @@ def with_header(header: str) -> bytes:
         with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (100000000000000000,), }"),
         with_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }") + b"\x80\x04N.",
         with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }") + bytes(8),
+        with_header("{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }", b"\x03\x00") + bytes(8),
         with_header("(" * 5000),
         with_header("{'descr': __import__('os').getcwd(), 'fortran_order': False, 'shape': (1,), }"),
     ],
@@ -162,6 +167,14 @@ def with_header(header: str) -> bytes:
 def test_forged_arrays_are_decode_errors(data: bytes) -> None:
     with pytest.raises(DecodeError):
         CODEC.decode(forged(data))
+
+
+def test_a_block_in_json_is_nothing_but_base64() -> None:
+    tree = to_json(np.zeros(1), CODEC)
+    tree["v"] = "*" + tree["v"]
+
+    with pytest.raises(DecodeError):
+        from_json(tree, CODEC)
 
 
 def test_an_array_in_the_place_of_a_scalar_is_a_decode_error() -> None:

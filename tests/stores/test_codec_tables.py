@@ -27,6 +27,7 @@ FRAMES = {
     "numbers as names": pd.DataFrame([[1, 2]], columns=[7, 8]),
     "named index": pd.DataFrame({"a": [1]}, index=pd.Index([5], name="a")),
     "empty": pd.DataFrame(),
+    "no column": pd.DataFrame(index=pd.RangeIndex(3)),
 }
 SERIES = {
     "named": pd.Series([1, 2], name="n"),
@@ -116,28 +117,31 @@ def test_a_frame_that_comes_back_is_apart_and_can_be_written(way: Any) -> None:
     assert (back["a"].tolist(), frame["a"].tolist()) == ([9, 2], [1, 2])
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [
-        pd.DataFrame({"a": [1, 2]}, dtype=object),
-        pd.DataFrame({"a": [[1], [2]]}),
-        pd.DataFrame({"a": ["x", 1]}),
-        pd.DataFrame({"a": [{"x": 1}, {"y": 2}]}),
-        pd.DataFrame({"a": [1j]}),
-        pd.DataFrame([[1, 2]], columns=["a", "a"]),
-        pd.DataFrame([[1, 2]], columns=[0, "a"]),
-        pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}),
-    ],
-    ids=lambda frame: str(frame.dtypes.iloc[0]),
-)
-def test_a_frame_that_would_come_back_otherwise_is_refused(frame: Any) -> None:
+SEVERAL_TYPES = r"has names of columns of several types\. Give each column a dtype of its own"
+NOT_AS_IT_IS = r"does not come back as it is from Arrow\. Give each column a dtype of its own"
+HOLDS_OTHERS = r"has values that hold others\. Keep those in a pyarrow Table"
+NO_FORM = r"has no form in Arrow \(.*\)\. Give its columns types that Arrow has"
+REFUSED = {
+    "objects": (pd.DataFrame({"a": [1, 2]}, dtype=object), NOT_AS_IT_IS),
+    "lists": (pd.DataFrame({"a": [[1], [2]]}), HOLDS_OTHERS),
+    "values of two types": (pd.DataFrame({"a": ["x", 1]}), NO_FORM),
+    "dicts": (pd.DataFrame({"a": [{"x": 1}, {"y": 2}]}), HOLDS_OTHERS),
+    "complex numbers": (pd.DataFrame({"a": [1j]}), NO_FORM),
+    "a name twice": (pd.DataFrame([[1, 2]], columns=["a", "a"]), NO_FORM),
+    "names of two types": (pd.DataFrame([[1, 2]], columns=[0, "a"]), SEVERAL_TYPES),
+    "sparse": (pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}), NO_FORM),
+    "truths as names": (pd.DataFrame([[1, 2]], columns=[True, False]), NOT_AS_IT_IS),
+    "objects as index": (pd.DataFrame({"a": [1]}, index=pd.Index([5], dtype=object)), NOT_AS_IT_IS),
+    "a name of Arrow's": (pd.DataFrame({"a": [1]}, index=pd.Index([5], name="__index_level_0__")), NOT_AS_IT_IS),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_frame_that_would_come_back_otherwise_is_refused(name: str) -> None:
+    frame, reason = REFUSED[name]
+
     for attempt in (CODEC.check, CODEC.copy):
-        with pytest.raises(
-            UnencodableValueError,
-            match=r"(has names of columns of several types|does not come back as it is from Arrow)\. Give each column"
-            r"|has values that hold others\. Keep those in a pyarrow Table"
-            r"|has no form in Arrow \(.*\)\. Give its columns types that Arrow has",
-        ) as caught:
+        with pytest.raises(UnencodableValueError, match=reason) as caught:
             attempt({"x": frame}, "payload")
         assert caught.value.path == "payload['x']"
 
@@ -179,3 +183,10 @@ def test_several_batches_in_the_place_of_one_are_refused() -> None:
 
     with pytest.raises(DecodeError, match="expected one record batch, not 2"):
         CODEC.decode(MsgpackEncoder().encode(Ext(23, data)))
+
+
+def test_two_columns_in_the_place_of_a_series_are_refused() -> None:
+    data = CODEC.types.blocks.by_code[24].dump(pd.DataFrame({"a": [1], "b": [2]}))
+
+    with pytest.raises(DecodeError, match="it is no series"):
+        CODEC.decode(MsgpackEncoder().encode(Ext(25, b"\1" + data)))
