@@ -51,8 +51,12 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule()
     def end_group(self) -> None:
+        asked = self.asked
+
         self.store.end_group()
+
         self.open -= 1
+        assert self.asked == asked + (not self.open and bool(self.waiting))
 
     def is_open(self, index: int) -> bool:
         return bool(self.open) and self.group_at(index) == self.groups

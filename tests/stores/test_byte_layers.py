@@ -1,7 +1,9 @@
 """Layers between a store and its disk: what comes to the disk is smaller, secret, and still checked."""
 
+import random
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,14 @@ def test_compression_makes_blocks_smaller_and_none_larger_by_more_than_a_byte() 
 
     assert len(layer.wrap(b"a" * 10_000)) < 100
     assert layer.wrap(b"a" * 100) == b"\0" + b"a" * 100
-    assert len(layer.wrap(bytes(range(256)) * 2)) <= 513
+    noise = random.Random(0).randbytes(1_000)
+    assert layer.wrap(noise) == b"\0" + noise
+
+
+def test_a_block_is_compressed_at_the_level_that_was_asked_for() -> None:
+    data = b"".join(b"%d" % number for number in range(1_000))
+
+    assert [Compression(level).wrap(data)[1:] for level in (1, 9)] == [zlib.compress(data, level) for level in (1, 9)]
 
 
 @pytest.mark.parametrize("data", [b"", b"\1", b"\1abc", b"\2abc"])

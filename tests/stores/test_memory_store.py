@@ -6,6 +6,7 @@ from flowforge.records import JobClosed, Record, SharedChange, SharedWritten
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import UnencodableValueError
 from flowforge.stores.memory import MemoryLog, MemoryStore
+from flowforge.stores.store_errors import StoreFailedError
 
 
 def closed(position: int) -> Record:
@@ -104,6 +105,42 @@ def test_who_waits_for_a_record_is_called_at_its_flush(store: MemoryStore) -> No
     assert called == ["first"]
     store.flush()
     assert called == ["first", "second"]
+
+
+def test_the_end_of_a_group_asks_for_its_flush(store: MemoryStore, asked: list[int]) -> None:
+    store.begin_group()
+    store.append("j", closed(1))
+    store.flush()
+    asked.clear()
+
+    store.end_group()
+
+    assert asked == [1]
+    store.flush()
+    assert store.records("j") == [closed(1)]
+
+
+def test_a_flush_of_a_part_of_a_group_makes_all_of_it_safe(store: MemoryStore) -> None:
+    store.begin_group()
+    store.append("j", closed(1))
+    store.append("j", closed(2))
+    store.end_group()
+    store.append("j", closed(3))
+
+    store.flush(1)
+
+    assert store.safe == 2
+
+
+def test_nothing_is_flushed_after_a_failure(store: MemoryStore) -> None:
+    number = store.append("j", closed(1))
+    store.failure = StoreFailedError("memory", "somebody pulled the plug")
+
+    store.flush()
+
+    assert (store.safe, store.records("j")) == (0, [])
+    with pytest.raises(StoreFailedError, match="somebody pulled the plug"):
+        store.wait_until_safe(number)
 
 
 def test_a_crash_forgets_who_waited(store: MemoryStore) -> None:

@@ -13,6 +13,7 @@ from flowforge.stores.byte_layers import Compression
 from flowforge.stores.codec import Codec
 from flowforge.stores.pickle_codec import PickleCodec
 from flowforge.stores.sqlite import SqliteStore
+from flowforge.stores.store_errors import StoreUrlError
 
 COUNTS = {"window": 1, "window_bytes": 1, "large_bytes": 0, "fold_records": 0, "fold_bytes": 0, "log_bytes": 0}
 
@@ -98,6 +99,14 @@ def test_a_wrong_value_is_named_with_the_remedy(tmp_path: Path, slip: str) -> No
         make(tmp_path / "jobs.db")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["jobs.db", "sqlite:///", "sqlite:///:memory:", "postgresql://host/jobs", 5])
+def test_what_names_no_store_is_refused_with_an_example(url: Any) -> None:
+    expected = f"{url!r} does not name a store. Give sqlite:///relative/path.db or sqlite:////absolute/path.db."
+
+    with pytest.raises(StoreUrlError, match=f"^{re.escape(expected)}$"):
+        Runtime(store=url)
 
 
 def test_a_key_that_is_a_text_is_refused_and_not_shown() -> None:
