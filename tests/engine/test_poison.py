@@ -18,10 +18,6 @@ from flowforge.stores.memory import MemoryStore
 Chain = Callable[..., Flow]
 
 
-class Died(BaseException):
-    """The process, as far as this test goes."""
-
-
 class Machine:
     """A store, and processes that live on it until they are killed."""
 
