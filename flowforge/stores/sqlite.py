@@ -293,7 +293,7 @@ class SqliteStore:
     def _history_of(self, stored: Stored) -> History:
         job = stored.row.job
         decode = partial(self._decoded, job=job, apart=stored.apart)
-        return History(stored.base, LazyRecords(stored.records, decode))
+        return History(stored.base, LazyRecords(stored.records, decode, is_whole=not stored.apart))
 
     def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes]) -> Record:
         try:

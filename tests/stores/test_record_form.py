@@ -27,7 +27,7 @@ from flowforge.records import (
 )
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import DecodeError, UnencodableValueError
-from flowforge.stores.lazy_records import LazyRecords, last_index
+from flowforge.stores.lazy_records import LazyRecords, encoded_records, last_index
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder
 
@@ -248,3 +248,16 @@ def test_the_last_record_of_a_kind_is_found_without_decoding() -> None:
     assert [last_index(found, JobMoved) for found in (records, lazy)] == [-1, -1]
     assert decoded == []
     assert [list(lazy[3:]), lazy[1], len(lazy)] == [records[3:], records[1], 5]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_bytes_of_records_hold_what_was_put_apart(is_whole: bool) -> None:
+    apart: dict[bytes, bytes] = {}
+    delivery = Delivery(Destination("a", "input"), Message(1, JOB, "", {"x": "long" * 10}, 0.0))
+    record = MessagePosted(position=1, at=0.0, epoch=1, delivery=delivery)
+    data = encode_record(record, CODEC) if is_whole else encode_record(record, CODEC, apart, 10)
+
+    lazy = LazyRecords([data], lambda data: decode_record(data, JOB, CODEC, apart), is_whole=is_whole)
+
+    assert encoded_records(lazy, CODEC) == encoded_records([record], CODEC) == [encode_record(record, CODEC)]
+    assert bool(apart) is not is_whole
