@@ -4,7 +4,7 @@ from msgspec import Meta, MsgspecError, Struct, ValidationError, convert
 from msgspec.msgpack import Decoder as MsgpackDecoder
 from msgspec.msgpack import Encoder as MsgpackEncoder
 from msgspec.msgpack import Ext
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 __all__ = [
     "Ext",
@@ -15,6 +15,7 @@ __all__ = [
     "Struct",
     "ValidationError",
     "asdict",
+    "astuple",
     "convert",
     "replace",
 ]

@@ -3,13 +3,14 @@
 What users chose (payloads, states, shared data) is encoded by the codec, on its own, so that whoever only looks at a
 log need not decode it. What is large can be put apart, so that it is kept once: the record then holds its digest. A
 field that a later version adds stands last and has a default.
+
+What a message has in common with its record, or with what the step was called with, is left out of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import partial
-from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from flowforge.records import (
     Output,
     Record,
     SharedChange,
+    StepCommitted,
     Timer,
 )
 from flowforge.stores.codec_errors import DecodeError, MissingPartError
-from flowforge.structs import Ext, MsgpackDecoder, MsgpackEncoder, MsgspecError, convert
+from flowforge.structs import Ext, MsgpackDecoder, MsgpackEncoder, MsgspecError, astuple, convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,13 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = ["decode_record", "digest_of_large", "digests_in", "encode_record", "is_record_of"]
 
-_KINDS: dict[str, type[Record]] = {kind.__name__: kind for kind in Record.__subclasses__()}
+_KINDS: list[type[Record]] = Record.__subclasses__()
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder().decode
 
 _LARGE = 1
 """The extension that stands for a value that is kept apart."""
 _NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
+_EMPTY = ()
 
 _Parts = list[Any]
 """What a value of ours becomes: what MessagePack has a form of."""
@@ -54,33 +57,34 @@ def encode_record(record: Record, codec: Codec, apart: dict[bytes, bytes] | None
     Values of more than `most` bytes come into `apart`, if given, by their digests.
     """
     kind = type(record)
-    fields, writes = _PLANS[kind]
-    parts = list(fields(record))
-    writer = _Writer(codec.encode if apart is None else partial(_parted, codec, apart, most))
-    for index, write in writes:
-        if parts[index] != ():
-            parts[index] = write(writer, parts[index])
+    parts = list(astuple(record))
+    writer = _Writer(codec.encode if apart is None else partial(_parted, codec, apart, most), record.at)
+    for index, write in _WRITES[kind]:
+        # An identity, for there is one empty tuple, and most fields of most records are that.
+        if (part := parts[index]) is not _EMPTY:
+            parts[index] = write(writer, part)
     return _encode([RECORD_VERSION, kind.__name__, parts])
 
 
 def decode_record(data: bytes, job: str, codec: Codec, apart: Mapping[bytes, bytes] = _NOTHING) -> Record:
     """The record of a job that became those bytes, and what came `apart`; DecodeError for any others."""
-    name = field = ""
+    name, index = "", -1
+    names: tuple[str, ...] = ()
     try:
         version, name, parts = _decode(data)
         if version != RECORD_VERSION:
             raise DecodeError(f"it is a record of version {version!r}", "Read it with the program that wrote it.")
-        kind = _KINDS[name]
-        reader = _Reader(job, codec, apart)
-        fields = dict(zip(kind.__struct_fields__, parts, strict=False))
-        for field, read in _READS[kind]:
-            part = fields.get(field)
-            if part is not None:
-                fields[field] = read(reader, part) if part else ()
-        return kind(**fields)
+        kind, names, reads = _READS[name]
+        reader = _Reader(job, codec, apart, parts[1])
+        for index, read in reads:
+            if index < len(parts) and (part := parts[index]) is not None:
+                parts[index] = read(reader, part) if part else _EMPTY
+        if kind is StepCommitted:
+            return StepCommitted(*parts[: len(names)])
+        return kind(**dict(zip(names, parts, strict=False)))
     except DecodeError as err:
-        if field:
-            err.at(f"the field {field!r} in a record {name!r} of the job {job!r}")
+        if index >= 0:
+            err.at(f"the field {names[index]!r} in a record {name!r} of the job {job!r}")
         raise
     except (MsgspecError, TypeError, ValueError, KeyError, IndexError) as err:
         raise DecodeError(f"it is no record of a job ({err})") from err
@@ -124,34 +128,44 @@ def is_record_of(data: bytes, kind: type[Record]) -> bool:
 class _Writer:
     """Has a method for each field of a record that is not plain, of the field's name."""
 
-    __slots__ = ("value",)
+    __slots__ = ("cause", "instant", "root", "value")
 
-    def __init__(self, value: Callable[[Any], bytes | Ext]) -> None:
+    def __init__(self, value: Callable[[Any], bytes | Ext], at: float) -> None:
         self.value = value
+        self.instant = at
+        self.cause = self.root = 0
 
     def message(self, message: Message) -> _Parts:
-        return [
-            message.id.to_bytes(16),
-            message.source,
-            self.value(message.payload),
-            message.at,
-            message.correlation.to_bytes(16),
-            message.causation.to_bytes(16),
-            message.attempt,
-            message.progress,
-            message.trace,
-            message.key,
-            message.is_merged,
+        number, _, source, payload, at, correlation, causation, attempt, progress, trace, key, is_merged = astuple(
+            message
+        )
+        parts = [
+            number.to_bytes(16),
+            source,
+            self.value(payload),
+            None if at == self.instant else at,
+            None if correlation == self.root else correlation.to_bytes(16),
+            None if causation == self.cause else causation.to_bytes(16),
         ]
+        if attempt or progress or is_merged or trace is not None or key is not None:
+            parts += attempt, progress, trace, key, is_merged
+        return parts
 
     def messages(self, messages: Iterable[Message]) -> _Parts:
-        return [self.message(message) for message in messages]
+        return list(map(self.message, messages))
+
+    def consumed(self, messages: Sequence[Message]) -> _Parts:
+        parts = self.messages(messages)
+        first = messages[0]
+        self.cause, self.root = first.id, first.correlation or first.id
+        return parts
 
     def delivery(self, delivery: Delivery) -> _Parts:
-        return [delivery.to.routine, delivery.to.slot, self.message(delivery.message)]
+        to = delivery.to
+        return [to.routine, to.slot, self.message(delivery.message)]
 
     def deliveries(self, deliveries: Iterable[Delivery]) -> _Parts:
-        return [self.delivery(delivery) for delivery in deliveries]
+        return list(map(self.delivery, deliveries))
 
     def timers(self, timers: Iterable[Timer]) -> _Parts:
         return [
@@ -197,12 +211,14 @@ class _Writer:
 class _Reader:
     """The way back, with the same names."""
 
-    __slots__ = ("apart", "codec", "job")
+    __slots__ = ("apart", "cause", "codec", "instant", "job", "root")
 
-    def __init__(self, job: str, codec: Codec, apart: Mapping[bytes, bytes]) -> None:
+    def __init__(self, job: str, codec: Codec, apart: Mapping[bytes, bytes], at: float) -> None:
         self.job = job
         self.codec = codec
         self.apart = apart
+        self.instant = at
+        self.cause = self.root = 0
 
     def value(self, part: bytes | Ext) -> Any:
         if not isinstance(part, Ext):
@@ -214,8 +230,22 @@ class _Reader:
 
     def message(self, parts: _Parts) -> Message:
         number, source, payload, at, correlation, causation, *rest = parts
-        ids = int.from_bytes(correlation), int.from_bytes(causation)
-        return Message(int.from_bytes(number), self.job, source, self.value(payload), at, *ids, *rest)
+        return Message(
+            int.from_bytes(number),
+            self.job,
+            source,
+            self.value(payload),
+            self.instant if at is None else at,
+            self.root if correlation is None else int.from_bytes(correlation),
+            self.cause if causation is None else int.from_bytes(causation),
+            *rest,
+        )
+
+    def consumed(self, parts: _Parts) -> tuple[Message, ...]:
+        messages = self.messages(parts)
+        first = messages[0]
+        self.cause, self.root = first.id, first.correlation or first.id
+        return messages
 
     def messages(self, parts: _Parts) -> tuple[Message, ...]:
         return tuple([self.message(part) for part in parts])
@@ -275,16 +305,23 @@ class _Reader:
         return self.value(data)
 
 
-def _plan_of(kind: type[Record]) -> tuple[Callable[[Record], Sequence[Any]], list[tuple[int, Callable[..., Any]]]]:
-    """What gets all the fields of a record, and which of them have to be written how."""
-    names = kind.__struct_fields__
-    writes = [(index, write) for index, name in enumerate(names) if (write := getattr(_Writer, name, None)) is not None]
-    return attrgetter(*names), writes
+def _form_of(kind: type[Record], field: str) -> str:
+    """Which method writes a field of such a record, and which reads it, if any does."""
+    return "consumed" if kind is StepCommitted and field == "messages" else field
 
 
-_PLANS = {kind: _plan_of(kind) for kind in _KINDS.values()}
-_READS = {
-    kind: [(name, read) for name in kind.__struct_fields__ if (read := getattr(_Reader, name, None)) is not None]
-    for kind in _KINDS.values()
-}
-_BEGINNINGS = {kind: _encode([RECORD_VERSION, kind.__name__, 0])[:-1] for kind in _KINDS.values()}
+def _writes(kind: type[Record]) -> list[tuple[int, Callable[[_Writer, Any], object]]]:
+    """Which fields of a record have to be written how."""
+    forms = [getattr(_Writer, _form_of(kind, name), None) for name in kind.__struct_fields__]
+    return [(index, form) for index, form in enumerate(forms) if form is not None]
+
+
+def _reads(kind: type[Record]) -> list[tuple[int, Callable[[_Reader, Any], object]]]:
+    """The way back."""
+    forms = [getattr(_Reader, _form_of(kind, name), None) for name in kind.__struct_fields__]
+    return [(index, form) for index, form in enumerate(forms) if form is not None]
+
+
+_WRITES = {kind: _writes(kind) for kind in _KINDS}
+_READS = {kind.__name__: (kind, kind.__struct_fields__, _reads(kind)) for kind in _KINDS}
+_BEGINNINGS = {kind: _encode([RECORD_VERSION, kind.__name__, 0])[:-1] for kind in _KINDS}
