@@ -82,7 +82,10 @@ class Bases:
         remembered.extend(self._told(records), len(records), self._limits[0])
         # A base that a record may follow says by message what lacks its cursor; a saved job may lack none.
         begin.data.lacks_cursor = []
-        return self._bytes_of(begin, remembered)
+        # What waits is written as in records, which takes a small part of the time.
+        pending, begin.data.pending = begin.data.pending, {}
+        waiting = [self._kept(routine, 0, slot, messages) for (routine, slot), messages in pending.items()]
+        return self._bytes_of(begin, waiting, remembered)
 
     def recover(self, job_id: str, history: History) -> tuple[JobData, JobView, bool]:
         """The job of that history, and whether it is to go on at once."""
@@ -92,7 +95,7 @@ class Bases:
 
     def base_of(self, data: JobData, view: JobView) -> bytes:
         """The base of a job at rest; UnencodableValueError or NoCursorError for what cannot be kept."""
-        return self._bytes_of(Midway(data, view))
+        return self._bytes_of(Midway(data, view), [])
 
     def opened(self, base: bytes) -> tuple[JobData, JobView]:
         """The job at rest of such a base."""
@@ -109,16 +112,13 @@ class Bases:
         assert isinstance(record, JobReplaced), "it was found by its kind"
         return record.base, records[index:]
 
-    def _bytes_of(self, begin: Midway, remembered: _History | None = None) -> bytes:
+    def _bytes_of(self, begin: Midway, waiting: list[bytes], remembered: _History | None = None) -> bytes:
         data, view = begin.data, begin.view
         tree = self._tree_of(_Saved(data, view, self._codec))
         if remembered is None:
             remembered = _History(tree["history"], [], tree["history_dropped"])
             remembered.extend([], 0, view.max_history)
         tree |= {"history": remembered.entries, "history_dropped": remembered.dropped}
-        failures = [
-            encode_record(_failure_of(replica, messages), self._codec) for replica, messages in begin.unanswered.items()
-        ]
         parts = {
             # A saved job rests, and this one may run.
             "job": tree | {"status": "paused"},
@@ -127,13 +127,35 @@ class Bases:
             "began_at": begin.began_at,
             "at": begin.at,
             "lacks_cursor": [[f"{message:x}", routine] for message, routine in begin.lacks_cursor.items()],
-            "unanswered": failures,
+            "unanswered": [self._kept(*replica, "", messages) for replica, messages in begin.unanswered.items()],
+            "waiting": waiting,
             "starts": data.starts,
             "suspect": None if data.suspect is None else [data.suspect[0], f"{data.suspect[1]:x}"],
             "goes_on": data.goes_on,
             "pausing": data.pausing,
         }
         return self._codec.encode(parts)
+
+    def _kept(self, routine: str, replica: int, slot: str, messages: Sequence[Message]) -> bytes:
+        """Messages as a record that holds nothing else."""
+        kept = StepFailed(
+            position=0,
+            at=0.0,
+            epoch=0,
+            routine=routine,
+            replica=replica,
+            slot=slot,
+            messages=tuple(messages),
+            duration=0.0,
+            queued=0.0,
+            error=_NO_ERROR,
+        )
+        return encode_record(kept, self._codec)
+
+    def _messages_in(self, data: bytes, begin: Midway) -> StepFailed:
+        record = decode_record(data, begin.data.job_id, self._codec)
+        assert isinstance(record, StepFailed), "messages are kept as that"
+        return record
 
     def _told(self, records: Sequence[Record]) -> list[bytes]:
         """The bytes of those of these records that a history may hold."""
@@ -159,10 +181,12 @@ class Bases:
         begin.view.status = JobStatus(parts["status"])
         begin.began_at, begin.at = parts["began_at"], parts["at"]
         begin.lacks_cursor = {int(message, 16): routine for message, routine in parts["lacks_cursor"]}
-        for failure in parts["unanswered"]:
-            record = decode_record(failure, begin.data.job_id, self._codec)
-            assert isinstance(record, StepFailed), "a base names what failed"
-            begin.unanswered[record.routine, record.replica] = record.messages
+        for data in parts["unanswered"]:
+            failure = self._messages_in(data, begin)
+            begin.unanswered[failure.routine, failure.replica] = failure.messages
+        for data in parts["waiting"]:
+            waiting = self._messages_in(data, begin)
+            begin.data.pending[waiting.routine, waiting.slot] = [*waiting.messages]
         for name in ("starts", "goes_on", "pausing"):
             setattr(begin.data, name, parts[name])
         if parts["suspect"] is not None:
@@ -172,18 +196,3 @@ class Bases:
 
 def _begin(data: JobData, view: JobView, _codec: Codec) -> Midway:
     return Midway(data, view)
-
-
-def _failure_of(replica: tuple[str, int], messages: tuple[Message, ...]) -> StepFailed:
-    return StepFailed(
-        position=0,
-        at=0.0,
-        epoch=0,
-        routine=replica[0],
-        replica=replica[1],
-        slot="",
-        messages=messages,
-        duration=0.0,
-        queued=0.0,
-        error=_NO_ERROR,
-    )
