@@ -330,7 +330,7 @@ class SqliteStore:
     def _next_long(self) -> tuple[Stored, History] | None:
         with self._tidied() as tables:
             while tables.long_jobs:
-                stored = tables.stored(next(iter(tables.long_jobs)))
+                stored = tables.long_part(next(iter(tables.long_jobs)))
                 if stored is not None:
                     return stored, self._history_of(stored)
             return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowforge.stores.byte_layers import LayerError
@@ -255,33 +256,52 @@ class SqliteTables:
         part = self.aside_after(job, last)
         return part, self.stored(job) if part is None else None
 
-    def _in_chunks(self, job: str) -> Stored | None:
+    def long_part(self, job: str) -> Stored | None:
+        """The base of a job and as many of its first records as it takes to be long; None if it is not there.
+
+        What stands in the common log is left out.
+        """
+        return self._in_chunks(job, self._is_enough)
+
+    def _is_enough(self, part: JobRow, row: JobRow) -> bool:
+        # What is left has to be read twice, so of very much a part takes more.
+        return self._is_long(part) and part.size >= row.size // 8
+
+    def _in_chunks(self, job: str, is_enough: Callable[[JobRow, JobRow], bool] | None = None) -> Stored | None:
         rows = self._rows_of([job])
         if not rows:
             return None
         row, base, count, checksum = rows[0], None, 0, 0
         records: list[bytes] = []
-        last = 0
+        last = size = 0
         text = "SELECT first, is_base, count, data FROM chunks WHERE job = ? ORDER BY first"
-        for first, is_base, length, data in self._execute(text, (job,)).fetchall():
-            last = first
-            if not isinstance(data, bytes):
-                raise self._damage(f"records of the job {job!r} are not what was written")
-            checksum = zlib.crc32(data, checksum)
-            if is_base:
-                base = self._unwrapped(job, data)
-                continue
-            try:
-                found = _decode(self._unwrapped(job, data))
-            except MsgspecError as err:
-                raise self._damage(f"records of the job {job!r} cannot be read ({err})") from err
-            if len(found) != length:
-                raise self._damage(f"records of the job {job!r} are missing")
-            records += found
-            count += length
+        # One after the other, for all at once would be in memory twice.
+        with closing(self._execute(text, (job,))) as chunks:
+            for first, is_base, length, data in chunks:
+                if not isinstance(data, bytes):
+                    raise self._damage(f"records of the job {job!r} are not what was written")
+                checksum = zlib.crc32(data, checksum)
+                if not is_base:
+                    count += length
+                    if is_enough is not None and is_enough(row._replace(size=size, records=len(records)), row):
+                        continue
+                    size += len(data)
+                    records += self._records_in(job, data, length)
+                else:
+                    base = self._unwrapped(job, data)
+                last = first
         if checksum != row.checksum or count != row.records or (base is None) != (row.base == 0):
             raise self._damage(f"records of the job {job!r} are not what was written")
         return Stored(row, base, records, self._large.of(job, records), last)
+
+    def _records_in(self, job: str, data: bytes, count: int) -> list[bytes]:
+        try:
+            found = _decode(self._unwrapped(job, data))
+        except MsgspecError as err:
+            raise self._damage(f"records of the job {job!r} cannot be read ({err})") from err
+        if len(found) != count:
+            raise self._damage(f"records of the job {job!r} are missing")
+        return found
 
     def _unwrapped(self, job: str, data: bytes) -> bytes:
         try:

@@ -32,10 +32,10 @@ __all__ = ["SqliteWriter"]
 
 logger = logging.getLogger("flowforge")
 
-_FRAMES, _BYTES = 256, 1 << 20
-"""How long the common log grows before a writer that has nothing else to do moves it into chunks."""
-_TOO_LONG = 8
-"""How many times longer than that it is when a busy writer does so too."""
+_BYTES = 1 << 20
+"""How large the common log grows before the writer moves it into chunks: as long as it is, it is in memory too."""
+_FRAMES, _TOO_MANY = 256, 2048
+"""How many frames stand in it before a writer does so that has nothing else to do, and before a busy one does."""
 
 
 class SqliteWriter:
@@ -175,11 +175,9 @@ class SqliteWriter:
 
     def _tidy_if_due(self) -> None:
         frames, size = self._tables.backlog
-        share = max(frames / _FRAMES, size / _BYTES)
         is_idle = self._queue.is_idle
-        if share < 1 or (share < _TOO_LONG and not is_idle):
-            return
-        self._tidy(is_idle=is_idle)
+        if size >= _BYTES or frames >= (_FRAMES if is_idle else _TOO_MANY):
+            self._tidy(is_idle=is_idle)
 
     def _tidy(self, *, is_idle: bool) -> None:
         try:

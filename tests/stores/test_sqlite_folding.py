@@ -139,6 +139,31 @@ def filled(store: SqliteStore, count: int) -> None:
     store.jobs()
 
 
+def test_no_more_of_a_job_is_shortened_at_once_than_makes_it_long(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), fold_records=150)
+    number = store.append("a", started())
+    for position in range(2, 1001):
+        number = store.append("a", written(position, "x"))
+        if position % 100 == 0:
+            store.wait_until_safe(number)
+            store.jobs()
+    counts: list[int] = []
+    shortened = Folded()
+
+    def fold(job: str, history: History) -> bytes:
+        counts.append(len(history.records))
+        return shortened(job, history)
+
+    store.fold_with(fold)
+
+    for _ in range(5):
+        assert shortened.called.acquire(timeout=30)
+    store.fold_with(None)
+    assert counts == [200] * 5
+    assert (total(store.history("a")), len(store.records("a"))) == (1000, 0)
+    store.close()
+
+
 def test_a_long_job_is_shortened_and_loses_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "jobs.db", Codec(), fold_records=500)
     fold = Folded()
