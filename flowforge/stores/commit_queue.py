@@ -36,7 +36,6 @@ class Batch(NamedTuple):
 
     first: int
     entries: list[Entry]
-    encoded: list[bytes]
     apart: dict[tuple[str, bytes], bytes]
     """Large values of jobs by their digests, to be kept before the frame."""
 
@@ -55,7 +54,6 @@ class CommitQueue:
 
     def _empty(self) -> None:
         self._entries: list[Entry] = []
-        self._encoded: list[bytes] = []
         self._apart: list[tuple[int, str, Mapping[bytes, bytes]]] = []
         self._bytes = 0
         self._callbacks: list[tuple[int, int, Callable[[], None]]] = []
@@ -92,15 +90,15 @@ class CommitQueue:
     def append(self, entry: Entry, apart: Mapping[bytes, bytes] | None = None) -> int:
         """Take the next record, and give its number; after a failure, or once it is closed, it is dropped.
 
-        `apart` are its large values.
+        `apart` are its large values. UnicodeEncodeError for the first record of a job whose name is no text.
         """
-        encoded = encode_entry(entry)
+        if entry.flow is not None:
+            encode_entry(entry)
         with self._lock:
             self._last += 1
             if self.failure is None and not self.is_closing:
                 self._entries.append(entry)
-                self._encoded.append(encoded)
-                self._bytes += len(encoded)
+                self._bytes += len(entry.data)
                 if apart:
                     self._apart.append((self._last, entry.job, apart))
                     self._bytes += sum(map(len, apart.values()))
@@ -175,9 +173,9 @@ class CommitQueue:
         """What is to be written next; empty if nothing is."""
         with self._lock:
             count = self._ready()
-            batch = Batch(self.safe + 1, self._entries[:count], self._encoded[:count], self._take_apart(count))
-            self._bytes -= sum(map(len, batch.encoded))
-            del self._entries[:count], self._encoded[:count]
+            batch = Batch(self.safe + 1, self._entries[:count], self._take_apart(count))
+            self._bytes -= sum([len(entry.data) for entry in batch.entries])
+            del self._entries[:count]
             self._takeable = 0
             return batch
 
@@ -226,7 +224,7 @@ class CommitQueue:
         with self._lock:
             if self.failure is None:
                 self.failure = failure
-            self._entries, self._encoded, self._apart, self._bytes = [], [], [], 0
+            self._entries, self._apart, self._bytes = [], [], 0
             self._callbacks.clear()
             self._became_safe.notify_all()
             told, self._when_failed = self._when_failed, []

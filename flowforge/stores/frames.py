@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from flowforge.stores.byte_layers import LayerError
-from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
+from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError, Struct
 
 __all__ = ["FIRST_HASH", "DamagedFrame", "Entry", "Frame", "encode_entry", "pack", "unpack"]
 
@@ -22,12 +22,10 @@ FIRST_HASH = bytes(16)
 _MAGIC = b"FLFG"
 _VERSION = 1
 _HEADER = struct.Struct(">4sBQQQII16s")
-_ARRAY = struct.Struct(">BI")
-"""How MessagePack begins a list, in the form that has room for any length."""
 _encode = MsgpackEncoder().encode
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One record in a frame."""
 
     job: str
@@ -64,10 +62,10 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def pack(
-    epoch: int, first: int, entries: Sequence[bytes], before: bytes, wrap: Callable[[bytes], bytes] = bytes
+    epoch: int, first: int, entries: Sequence[Entry], before: bytes, wrap: Callable[[bytes], bytes] = bytes
 ) -> tuple[bytes, bytes]:
-    """The bytes of a frame of encoded entries, its body given to `wrap`, and its hash."""
-    body = wrap(b"".join([_ARRAY.pack(0xDD, len(entries)), *entries]))
+    """The bytes of a frame of these entries, its body given to `wrap`, and its hash."""
+    body = wrap(_encode(entries))
     last = first + len(entries) - 1
     header = _HEADER.pack(_MAGIC, _VERSION, epoch, first, last, len(body), zlib.crc32(body), before)
     return header + body, _hash_of(header)

@@ -131,7 +131,7 @@ class SqliteWriter:
     def _commit(self, batch: Batch, *, may_wait: bool = True) -> bool:
         """Make a batch safe, waiting for space if there is none and it may; raises what is final."""
         frame, frame_hash = pack(
-            self._file.epoch, batch.first, batch.encoded, self._tables.last_hash, self._layers.wrap
+            self._file.epoch, batch.first, batch.entries, self._tables.last_hash, self._layers.wrap
         )
         with self._io:
             while not self._has_written(batch, frame):
