@@ -207,16 +207,21 @@ class _Fold:
             first = record.messages[0]
             self.retries.pop(first.id, None)
             progress = first.progress + len(record.deliveries) + len(record.timers) + 1
-            messages = tuple(replace(message, attempt=0, progress=progress) for message in record.messages)
+            waiting = self.waiting[record.routine]
+            # Those of the record may lack their payloads.
+            messages = [replace(waiting[message.id][1], attempt=0, progress=progress) for message in record.messages]
             self._count(record.routine, messages)
             has_emitted = any(d.message.source for d in record.deliveries) or any(o.is_event for o in record.outputs)
             has_emitted = has_emitted or bool(record.timers)
             if has_emitted and not record.state:
                 self.lacks_cursor[first.id] = record.routine
         self._deliver(record.deliveries)
-        self.data.timers.update({timer.id: timer for timer in record.timers})
-        self._share(record.shared)
-        self.data.extend_log(record.shared_log, self.max_log)
+        if record.timers:
+            self.data.timers.update({timer.id: timer for timer in record.timers})
+        if record.shared:
+            self._share(record.shared)
+        if record.shared_log:
+            self.data.extend_log(record.shared_log, self.max_log)
 
     def _job_moved(self, record: JobMoved) -> None:
         data, before = self.data, self.status
@@ -260,11 +265,11 @@ class _Fold:
             del waiting[message.id]
             self.retries.pop(message.id, None)
             self.lacks_cursor.pop(message.id, None)
-        for replica, failed in tuple(self.unanswered.items()):
+        for replica, failed in tuple(self.unanswered.items()) if self.unanswered else ():
             if failed[0].id not in waiting and replica[0] == routine:
                 del self.unanswered[replica]
 
-    def _count(self, routine: str, messages: tuple[Message, ...]) -> None:
+    def _count(self, routine: str, messages: Iterable[Message]) -> None:
         """Let the messages have those attempts and that progress."""
         waiting = self.waiting[routine]
         for message in messages:

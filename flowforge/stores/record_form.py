@@ -41,11 +41,14 @@ __all__ = ["decode_record", "digest_of_large", "digests_in", "encode_record", "i
 _KINDS: list[type[Record]] = Record.__subclasses__()
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder().decode
+_number = int.from_bytes
 
 _LARGE = 1
 """The extension that stands for a value that is kept apart."""
 _NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 _EMPTY = ()
+_SHORT = 6
+"""How many parts a message has whose other fields are as those of most."""
 
 _Parts = list[Any]
 """What a value of ours becomes: what MessagePack has a form of."""
@@ -66,8 +69,13 @@ def encode_record(record: Record, codec: Codec, apart: dict[bytes, bytes] | None
     return _encode([RECORD_VERSION, kind.__name__, parts])
 
 
-def decode_record(data: bytes, job: str, codec: Codec, apart: Mapping[bytes, bytes] = _NOTHING) -> Record:
-    """The record of a job that became those bytes, and what came `apart`; DecodeError for any others."""
+def decode_record(
+    data: bytes, job: str, codec: Codec, apart: Mapping[bytes, bytes] = _NOTHING, *, is_bare: bool = False
+) -> Record:
+    """The record of a job that became those bytes, and what came `apart`; DecodeError for any others.
+
+    If it is to be bare, what a step was called with has no payload, which is not even looked at.
+    """
     name, index = "", -1
     names: tuple[str, ...] = ()
     try:
@@ -75,7 +83,7 @@ def decode_record(data: bytes, job: str, codec: Codec, apart: Mapping[bytes, byt
         if version != RECORD_VERSION:
             raise DecodeError(f"it is a record of version {version!r}", "Read it with the program that wrote it.")
         kind, names, reads = _READS[name]
-        reader = _Reader(job, codec, apart, parts[1])
+        reader = _Reader(job, codec, apart, parts[1], is_bare=is_bare)
         for index, read in reads:
             if index < len(parts) and (part := parts[index]) is not None:
                 parts[index] = read(reader, part) if part else _EMPTY
@@ -211,13 +219,14 @@ class _Writer:
 class _Reader:
     """The way back, with the same names."""
 
-    __slots__ = ("apart", "cause", "codec", "instant", "job", "root")
+    __slots__ = ("apart", "cause", "codec", "instant", "is_bare", "job", "root")
 
-    def __init__(self, job: str, codec: Codec, apart: Mapping[bytes, bytes], at: float) -> None:
+    def __init__(self, job: str, codec: Codec, apart: Mapping[bytes, bytes], at: float, *, is_bare: bool) -> None:
         self.job = job
         self.codec = codec
         self.apart = apart
         self.instant = at
+        self.is_bare = is_bare
         self.cause = self.root = 0
 
     def value(self, part: bytes | Ext) -> Any:
@@ -229,23 +238,30 @@ class _Reader:
         return self.codec.decode(data)
 
     def message(self, parts: _Parts) -> Message:
-        number, source, payload, at, correlation, causation, *rest = parts
-        return Message(
-            int.from_bytes(number),
+        number, source, payload, at, correlation, causation = parts[:6]
+        first = (
+            _number(number),
             self.job,
             source,
             self.value(payload),
             self.instant if at is None else at,
-            self.root if correlation is None else int.from_bytes(correlation),
-            self.cause if causation is None else int.from_bytes(causation),
-            *rest,
+            self.root if correlation is None else _number(correlation),
+            self.cause if causation is None else _number(causation),
         )
+        return Message(*first) if len(parts) == _SHORT else Message(*first, *parts[6:])
 
     def consumed(self, parts: _Parts) -> tuple[Message, ...]:
-        messages = self.messages(parts)
+        messages = tuple([self.bare(part) for part in parts]) if self.is_bare else self.messages(parts)
         first = messages[0]
         self.cause, self.root = first.id, first.correlation or first.id
         return messages
+
+    def bare(self, parts: _Parts) -> Message:
+        number, source, _, _, correlation = parts[:5]
+        root = 0 if correlation is None else _number(correlation)
+        if len(parts) == _SHORT:
+            return Message(_number(number), self.job, source, {}, self.instant, root)
+        return Message(_number(number), self.job, source, {}, self.instant, root, 0, *parts[6:])
 
     def messages(self, parts: _Parts) -> tuple[Message, ...]:
         return tuple([self.message(part) for part in parts])
@@ -261,7 +277,7 @@ class _Reader:
         return tuple(
             [
                 Timer(
-                    int.from_bytes(number),
+                    _number(number),
                     routine,
                     due,
                     delay,
@@ -273,7 +289,7 @@ class _Reader:
         )
 
     def timer(self, data: bytes) -> int:
-        return int.from_bytes(data)
+        return _number(data)
 
     suspect = timer
 

@@ -290,14 +290,15 @@ class SqliteStore:
             first, last = part.job, part.last
             yield part.records, part.apart
 
-    def _history_of(self, stored: Stored) -> History:
-        job = stored.row.job
-        decode = partial(self._decoded, job=job, apart=stored.apart)
+    def _history_of(self, stored: Stored, *, is_bare: bool = False) -> History:
+        # To write them again with what is apart, all of them is needed.
+        is_bare = is_bare and not stored.apart
+        decode = partial(self._decoded, job=stored.row.job, apart=stored.apart, is_bare=is_bare)
         return History(stored.base, LazyRecords(stored.records, decode, is_whole=not stored.apart))
 
-    def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes]) -> Record:
+    def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes], *, is_bare: bool = False) -> Record:
         try:
-            return decode_record(data, job, self.codec, apart)
+            return decode_record(data, job, self.codec, apart, is_bare=is_bare)
         except MissingPartError as err:
             raise StoreDamagedError(self.path, f"a large value of the job {job!r}, {err.place}, is missing") from err
 
@@ -332,7 +333,7 @@ class SqliteStore:
             while tables.long_jobs:
                 stored = tables.long_part(next(iter(tables.long_jobs)))
                 if stored is not None:
-                    return stored, self._history_of(stored)
+                    return stored, self._history_of(stored, is_bare=True)
             return None
 
     def _shorten(self, stored: Stored, base: bytes | None) -> None:

@@ -31,7 +31,10 @@ class History(NamedTuple):
 
 
 Fold = Callable[[str, History], bytes]
-"""Makes one base of all that is kept of a job, given its id; no user code may be called for it."""
+"""Makes one base of all that is kept of a job, given its id; no user code may be called for it.
+
+The records may lack the payloads of what steps were called with: those that delivered it have them.
+"""
 
 
 class Log(Protocol):

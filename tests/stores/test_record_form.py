@@ -23,13 +23,14 @@ from flowforge.records import (
     Record,
     RoutineFingerprint,
     SharedChange,
+    StepCommitted,
     Timer,
 )
 from flowforge.stores.codec import Codec
 from flowforge.stores.codec_errors import DecodeError, UnencodableValueError
 from flowforge.stores.lazy_records import LazyRecords, encoded_records, last_index
 from flowforge.stores.record_form import decode_record, encode_record
-from flowforge.structs import MsgpackDecoder, MsgpackEncoder
+from flowforge.structs import MsgpackDecoder, MsgpackEncoder, replace
 
 # The time that a shared machine takes for an example is no failure.
 few = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -231,6 +232,20 @@ def test_payloads_stay_encoded_for_whoever_only_looks() -> None:
     decoded: Any = MsgpackDecoder().decode(encode_record(record, CODEC))
 
     assert CODEC.encode({"x": 1}) in decoded[2][-1][2]
+
+
+def test_a_bare_record_lacks_only_what_its_step_was_called_with() -> None:
+    entry = Message(7, JOB, "a.out", {"x": 1}, 0.5, 3, 2, attempt=1, progress=4)
+    sent = Message(8, JOB, "b.out", {"x": 2}, 1.0, 3, 7)
+    facts: dict[str, Any] = {"position": 1, "at": 1.0, "epoch": 1, "routine": "b", "replica": 0, "slot": "input"}
+    deliveries = (Delivery(Destination("c", "input"), sent),)
+    step = StepCommitted(**facts, messages=(entry,), is_final=False, duration=0.1, queued=0.2, deliveries=deliveries)
+
+    bare = decode_record(encode_record(step, CODEC), JOB, CODEC, is_bare=True)
+
+    assert isinstance(bare, StepCommitted)
+    assert replace(bare, messages=step.messages) == step
+    assert [(m.id, m.payload, m.attempt, m.progress) for m in bare.messages] == [(7, {}, 1, 4)]
 
 
 def test_the_last_record_of_a_kind_is_found_without_decoding() -> None:
