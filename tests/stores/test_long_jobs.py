@@ -1,13 +1,17 @@
 """What is kept of a job whose live state is bounded does not grow with its steps, on disk or in memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from benchmarks.idle import traced
 from flowforge._engine.bases import Bases
 from flowforge.flow import Flow
+from flowforge.job_state import JobState
 from flowforge.job_state_file import restore, tree_of
 from flowforge.options import RuntimeOptions
 from flowforge.routine import Routine
@@ -61,6 +65,27 @@ def test_what_a_running_job_holds_does_not_grow_with_its_steps(chain: Chain) -> 
     assert (len(view.history), len(view.past_history), len(view.inbox), len(view.unrecorded)) == (50, 0, 0, 0)
     assert (len(view.outputs["b.out"]), len(data.shared_log)) == (20, 20)
     assert (data.pending, data.keys, data.timers, data.retries, data.dead_letters) == ({}, set(), {}, {}, {})
+
+
+def test_what_a_durable_job_leaves_in_memory_does_not_grow_with_its_steps(chain: Chain, tmp_path: Path) -> None:
+    flow = chain(produce, add)
+    options = RuntimeOptions(thread_pool_size=2, max_history=50, max_outputs=20)
+
+    def run(n: int) -> JobState:
+        """A job that is shortened many times, on a store that stays open."""
+        with Runtime(options=options, store=store, flows=[flow]) as runtime:
+            job = runtime.exec(flow, entry_params={"n": n})
+            assert job.wait(60)
+        # Moves the log into the chunks of the job.
+        store.jobs()
+        return job
+
+    with closing(SqliteStore(tmp_path / "jobs.db", Codec(), fold_records=100)) as store:
+        # What fills once, such as a cache, is there after the first.
+        run(200)
+        held = [traced(partial(run, n))[1] for n in (200, 5000)]
+
+    assert held[1] - held[0] < 16 * 4800
 
 
 @pytest.mark.soak
