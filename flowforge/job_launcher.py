@@ -72,18 +72,19 @@ class JobLauncher(JobDirectory):
         *,
         timeout: float | None = None,
     ) -> JobState:
-        """Start a job and return at once; given a job state, go on with that job.
+        """Start a job and return at once, with a store once it is on disk; given a job state, go on with that job.
 
         `keep_alive` keeps it open for posts until its `close`; without an entry and parameters it waits for the first.
         `timeout` seconds fail it, pauses not counted; the flow's own by default. Raises what is wrong with the flow,
         the entry or the parameters before anything runs.
         """
         flow = registered_flow(self._flows, flow_or_name)
-        if job_state is not None:
+        if job_state is None:
+            start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
+            state = self._start(flow, self._opening(flow, start))
+        else:
             check_only_resumed(job_state, entry_routine_id, entry_params, entry_slot, job_id, timeout)
-            return self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
-        start = JobStart(entry_routine_id, entry_params, entry_slot, job_id, keep_alive, timeout)
-        state = self._start(flow, self._opening(flow, start))
+            state = self._resume(job_state, flow) if job_state.log is self.log else self._take_in(job_state, flow)
         wait_until_safe(state)
         return state
 
@@ -158,8 +159,10 @@ class JobLauncher(JobDirectory):
         self._begin_now(job, flow, opening.apply(job))
 
     def resume_job(self, job: JobState | str) -> JobState:
-        """Go on with a paused or failed job of this runtime, and return at once."""
-        return self._resume(self._state(job), None)
+        """Go on with a paused or failed job of this runtime; return at once, with a store once that is on disk."""
+        state = self._resume(self._state(job), None)
+        wait_until_safe(state)
+        return state
 
     def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
         with HeldInterrupts():
@@ -188,9 +191,7 @@ class JobLauncher(JobDirectory):
             if self.get_job(state.job_id) is not None:
                 remedy = "Go on with that one by resume_job, or delete it from the store first."
                 raise JobForkedError(state.job_id, "the store already", remedy)
-            self._resume(state, flow)
-        wait_until_safe(state)
-        return state
+            return self._resume(state, flow)
 
     def _go_on(self, state: JobState, flow: FlowGraph | None) -> None:
         job = self._made_ready(state, flow)
