@@ -45,6 +45,7 @@ end, start = os.pipe()
 if os.fork() == 0:
     os.write(start, b".")
     sys.stdin.read()
+    os._exit(0)
 os.read(end, 1)
 os._exit(0)
 """
@@ -251,6 +252,19 @@ server:/home /home nfs4 rw 0 0
 def test_a_network_file_system_is_refused(path: str, kind: str) -> None:
     with pytest.raises(StoreSettingError, match=rf"its file system = 'a local one', it has '{kind}'\. Put it on"):
         refuse_network(Path(path), MOUNTS)
+
+
+def test_a_store_looks_where_it_is_before_it_makes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "share"
+    folder.mkdir()
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"server:/share {folder} nfs4 rw 0 0\n")
+    monkeypatch.setattr("flowforge.stores.sqlite_file._MOUNTS", mounts)
+
+    with pytest.raises(StoreSettingError, match="it has 'nfs4'"):
+        opened(folder / "jobs.db")
+
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["/jobs.db", "/home/local/jobs.db", "/homes/jobs.db"])
