@@ -22,13 +22,14 @@ class InlineRuntime(Runtime):
 class Machine:
     """A process on a virtual clock that can be killed: only what was flushed outlives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = 1024) -> None:
+        self.window = window
         self.clock = ManualClock()
         self.disk: list[tuple[str, bytes]] = []
         self.runtime: Runtime
 
     def boot(self, *flows: Flow) -> Runtime:
-        self.store = MemoryStore(Codec(), lambda: None, disk=self.disk)
+        self.store = MemoryStore(Codec(), lambda: None, self.window, disk=self.disk)
         dispatcher = self.dispatcher = SteppedDispatcher(self.clock)
         self.runtime = InlineRuntime(dispatcher=dispatcher, store=self.store, flows=flows, drains_at_exit=False)
         return self.runtime

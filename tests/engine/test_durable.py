@@ -12,6 +12,7 @@ import pytest
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.errors import FlowForgeError
 from flowforge.flow import Flow
+from flowforge.flow_registry import FlowRegistry
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.job_errors import DuplicateJobError, JobFinishedError, NoCursorError, RuntimeOptionError
 from flowforge.job_state import JobState
@@ -188,6 +189,17 @@ def test_jobs_of_unknown_flows_are_left_until_it_is_registered(boot: Boot, chain
 
     assert runtime.left_jobs() == []
     assert finished(found(runtime)).status == "completed"
+
+
+def test_jobs_of_registered_flows_go_on_without_being_given(chain: Chain, tmp_path: Path) -> None:
+    flow, registry, url = chain(count), FlowRegistry(), f"sqlite:///{tmp_path / 'jobs.db'}"
+    registry.register(flow)
+    with Runtime(2, registry, store=url) as runtime:
+        runtime.exec("flow", job_id="job", keep_alive=True)
+
+    with Runtime(2, registry, store=url) as runtime:
+        assert runtime.left_jobs() == []
+        assert finished(found(runtime)).status == "completed"
 
 
 def test_a_left_job_takes_no_post_and_is_not_resumed(boot: Boot, chain: Chain) -> None:

@@ -105,6 +105,35 @@ def test_a_clock_that_is_set_back_lets_no_retry_and_no_interval_wait_longer(mach
     assert calls[2] - calls[1] <= 20.0
 
 
+def test_a_clock_that_is_set_back_lets_no_timer_wait_longer(machine: Machine, chain: Chain) -> None:
+    flow = chain(lambda self: self.emit_after(10.0, "out", n=1), count)
+    machine.boot(flow).exec(flow, job_id="job")
+    machine.run(lets_time_pass=False)
+    machine.clock._start -= 3600  # noqa: SLF001 - the wall clock alone is set back
+
+    began = machine.clock.monotonic()
+    job = found(machine.boot(flow))
+    machine.run()
+
+    assert numbers(job, "b.out") == [1]
+    assert machine.clock.monotonic() - began <= 10.0
+
+
+def test_a_crash_leaves_a_message_the_key_of_its_effects(machine: Machine, chain: Chain) -> None:
+    keys: list[str] = []
+    flow = chain(lambda self: keys.append(self.idempotency_key()))
+    machine.boot(flow).exec(flow, job_id="job")
+    for _ in range(2):
+        machine.store.flush()
+        machine.dispatcher.run_until_idle()
+        # What it did is not on disk when it dies.
+        machine.boot(flow)
+    machine.run()
+
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
 def test_overdue_timers_fire_once_in_their_order(machine: Machine, chain: Chain) -> None:
     def remind(self: Routine) -> None:
         self.emit_after(20.0, "out", n=2)

@@ -190,6 +190,15 @@ def cut_at(killed: Path, place: int, *, acknowledged: int | None) -> Path:
     return folder / "jobs.db"
 
 
+def test_each_commit_is_synchronised(store: SqliteStore) -> None:
+    grow(store)
+    store.vacuum()
+
+    database = store._file.connection  # noqa: SLF001 - SQLite does not tell anybody else
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_a_log_that_ends_before_what_was_acknowledged_is_reported(killed: Path) -> None:
     log = (killed / "jobs.db-wal").read_bytes()
 
