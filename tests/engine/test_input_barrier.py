@@ -7,7 +7,8 @@ import pytest
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.routine import Routine
-from tests.engine.machine import Machine, found
+from tests.engine.jobs import found
+from tests.engine.machine import Machine
 
 Chain = Callable[..., Flow]
 

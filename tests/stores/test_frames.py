@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from flowforge.stores.codec import Codec
-from flowforge.stores.frames import FIRST_HASH, DamagedFrame, Entry, encode_entry, pack, unpack
+from flowforge.stores.frames import FIRST_HASH, DamagedFrame, Entry, pack, unpack
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.store_errors import StoreDamagedError
 from flowforge.testing.store_contract import started, written
 
 ENTRIES = [Entry("job", b"one", 1.5, "running", "flow"), Entry("other", b"two", 2.5)]
-FRAME, HASH = pack(3, 7, [encode_entry(entry) for entry in ENTRIES], FIRST_HASH)
+FRAME, HASH = pack(3, 7, ENTRIES, FIRST_HASH)
 
 
 def test_a_frame_tells_epoch_positions_and_records() -> None:
@@ -23,7 +23,7 @@ def test_a_frame_tells_epoch_positions_and_records() -> None:
 
 @pytest.mark.parametrize("at", range(len(FRAME)))
 def test_no_byte_of_a_frame_can_change_unseen_by_the_one_after(at: int) -> None:
-    following, _ = pack(3, 9, [encode_entry(ENTRIES[1])], HASH)
+    following, _ = pack(3, 9, ENTRIES[1:], HASH)
     changed = bytearray(FRAME)
     changed[at] ^= 0x41
 
