@@ -82,16 +82,18 @@ def test_a_turn_that_blocks_holds_up_its_own_worker_only(dispatcher: PooledDispa
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
 def test_a_turn_that_raises_is_logged_and_ends_no_worker(
-    dispatcher: PooledDispatcher, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+    caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     def fail() -> None:
         raise error
 
+    dispatcher = PooledDispatcher(1, name="test")
     dispatcher.submit(Caller(fail))
     finish(dispatcher)
 
     assert "raised, which is a defect of the actor" in caplog.text
     assert (dispatcher.statistics().workers, caplog.records[0].name) == (1, "actors")
+    assert dispatcher.shutdown(timeout=PATIENCE)
 
 
 def test_light_turns_run_on_a_single_worker(dispatcher: PooledDispatcher) -> None:
