@@ -51,6 +51,16 @@ def test_crashes_change_nothing_that_a_confluent_flow_does(shape: FlowShape, n: 
     assert difference_of(outcome_of(undisturbed, (), CODEC), outcome_of(crashed, (), CODEC)) is None
 
 
+@given(flows(confluent=True), numbers)
+def test_a_confluent_flow_does_in_a_store_what_it_does_in_memory(shape: FlowShape, n: int) -> None:
+    """Payloads are passed by reference in memory, and as copies in a store."""
+    in_memory = simulate(shape.build(), [{"n": n}], entry_routine_id="r0", codec=CODEC)
+
+    durable = run_of(shape.build(), n, Schedule())
+
+    assert difference_of(outcome_of(in_memory, (), CODEC), outcome_of(durable, (), CODEC)) is None
+
+
 @given(flows(), numbers, schedules(crashes=2, errors=2))
 def test_any_flow_rests_after_crashes_with_nothing_lost_or_doubled(
     shape: FlowShape, n: int, schedule: Schedule

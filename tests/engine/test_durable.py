@@ -98,6 +98,25 @@ def test_a_value_that_cannot_be_kept_fails_its_step(boot: Boot, chain: Chain, wh
     assert "cannot be kept" in job.error.text
 
 
+def test_emit_itself_refuses_what_cannot_be_kept_with_path_and_remedy(boot: Boot, chain: Chain) -> None:
+    refused: list[UnencodableValueError] = []
+
+    def try_to_emit(self: Routine) -> None:
+        try:
+            self.emit("out", n=[1, {"deep": object()}])
+        except UnencodableValueError as error:
+            refused.append(error)
+
+    flow = chain(try_to_emit)
+    job = boot(flow).exec(flow)
+
+    assert job.wait(30)
+    assert (job.status, job.outputs) == ("completed", {})
+    assert "payload['n'][1]['deep']" in str(refused[0])
+    assert refused[0].__traceback__ is not None
+    assert "Register" in str(refused[0])
+
+
 def test_input_that_cannot_be_kept_is_refused_at_once(boot: Boot, chain: Chain) -> None:
     flow = chain(count)
     runtime = boot(flow)
