@@ -295,6 +295,25 @@ def test_purged_letters_stay_purged(boot: Boot, chain: Chain) -> None:
     assert boot(flow).dead_letters() == []
 
 
+def test_dead_letters_are_listed_and_purged_by_flow_and_by_job(boot: Boot, chain: Chain) -> None:
+    skip = ErrorHandler(ErrorStrategy.SKIP)
+    flows = [chain(lambda self, n: 1 // n, error_handler=skip) for _ in range(2)]
+    flows[1].flow_id = "other"
+    runtime = boot(*flows)
+    for flow, job_id in (flows[0], "a"), (flows[0], "b"), (flows[1], "c"):
+        assert runtime.exec(flow, entry_params={"n": 0}, job_id=job_id).wait(30)
+    # Nothing of them is in memory now.
+    runtime = boot(*flows)
+
+    def jobs(**chosen: str) -> list[str]:
+        return [letter.id.partition("-")[0] for letter in runtime.dead_letters(**chosen)]
+
+    assert (jobs(), jobs(flow_id="flow"), jobs(job_id="c")) == (["a", "b", "c"], ["a", "b"], ["c"])
+    assert jobs(flow_id="flow", job_id="c") == []
+    assert (runtime.purge_dead_letters(job_id="a"), jobs()) == (1, ["b", "c"])
+    assert (runtime.purge_dead_letters(flow_id="other"), jobs()) == (1, ["b"])
+
+
 # The file
 
 
