@@ -210,6 +210,12 @@ def test_each_library_has_one_door() -> None:
     assert past_the_door == []
 
 
+def test_sqlite_is_known_to_its_own_store_alone() -> None:
+    users = {found.module for found in package_imports() if is_within(found.target, "sqlite3")}
+
+    assert users == {f"flowforge.stores.sqlite{part}" for part in ("", "_file", "_writer")}
+
+
 def test_nobody_imports_from_a_package_root() -> None:
     known = frozenset(modules())
 

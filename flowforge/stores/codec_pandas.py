@@ -11,6 +11,7 @@ from flowforge.stores.codec_scalars import RefusalError
 __all__ = ["PANDAS_FORMS"]
 
 _UNIFORM = "Give each column a dtype of its own, such as 'string' or 'Int64', and all columns names of one type."
+_TEXTS = "Give each level of the index a name that is text, or none."
 _NAMED, _UNNAMED = b"\1", b"\0"
 
 
@@ -18,6 +19,8 @@ def _dump_frame(frame: Any) -> bytes:
     names = frame.columns
     if names.inferred_type.startswith("mixed") and not isinstance(names, pd.MultiIndex):
         raise RefusalError("has names of columns of several types", _UNIFORM)
+    if not all(name is None or isinstance(name, str) for name in frame.index.names):
+        raise RefusalError("has an index whose name is no text", _TEXTS)
     data = dump_frame(frame)
     if not _comes_back(data, frame):
         raise RefusalError("does not come back as it is from Arrow", _UNIFORM)

@@ -61,6 +61,9 @@ _BUSY_TIMEOUT = 5000
 _SETTINGS = (
     ("journal_mode", "wal"),
     ("synchronous", 2),
+    # On macOS an fsync leaves what was written in the drive's cache, which loses it with the power.
+    ("fullfsync", 1),
+    ("checkpoint_fullfsync", 1),
     ("busy_timeout", _BUSY_TIMEOUT),
     ("mmap_size", 0),
     ("foreign_keys", 1),

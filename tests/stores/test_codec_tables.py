@@ -121,6 +121,7 @@ SEVERAL_TYPES = r"has names of columns of several types\. Give each column a dty
 NOT_AS_IT_IS = r"does not come back as it is from Arrow\. Give each column a dtype of its own"
 HOLDS_OTHERS = r"has values that hold others\. Keep those in a pyarrow Table"
 NO_FORM = r"has no form in Arrow \(.*\)\. Give its columns types that Arrow has"
+NO_TEXT = r"has an index whose name is no text\. Give each level of the index a name that is text, or none\."
 REFUSED = {
     "objects": (pd.DataFrame({"a": [1, 2]}, dtype=object), NOT_AS_IT_IS),
     "lists": (pd.DataFrame({"a": [[1], [2]]}), HOLDS_OTHERS),
@@ -132,6 +133,7 @@ REFUSED = {
     "sparse": (pd.DataFrame({"a": pd.arrays.SparseArray([0, 1])}), NO_FORM),
     "truths as names": (pd.DataFrame([[1, 2]], columns=[True, False]), NOT_AS_IT_IS),
     "objects as index": (pd.DataFrame({"a": [1]}, index=pd.Index([5], dtype=object)), NOT_AS_IT_IS),
+    "a number as the index's name": (pd.DataFrame({"a": [1]}, index=pd.Index([5], name=3)), NO_TEXT),
     "a name of Arrow's": (pd.DataFrame({"a": [1]}, index=pd.Index([5], name="__index_level_0__")), NOT_AS_IT_IS),
 }
 

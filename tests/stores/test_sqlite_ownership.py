@@ -284,7 +284,10 @@ class Stubborn(sqlite3.Connection):
         return super().execute(sql, parameters)
 
 
-@pytest.mark.parametrize("setting", ["journal_mode", "synchronous", "busy_timeout", "mmap_size", "foreign_keys"])
+SETTINGS = ["journal_mode", "synchronous", "fullfsync", "busy_timeout", "mmap_size", "foreign_keys"]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_a_setting_that_is_not_honoured_is_refused(tmp_path: Path, setting: str) -> None:
     connection = type("Connection", (Stubborn,), {"setting": setting, "found": 77})
 
