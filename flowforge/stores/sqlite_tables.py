@@ -174,8 +174,10 @@ class SqliteTables:
 
     def _note_long(self, rows: Iterable[JobRow]) -> None:
         self.long_jobs.update((row.job, None) for row in rows if row.job not in self._kept_long and self._is_long(row))
-        if self.long_jobs and self.on_long is not None:
-            self.on_long()
+        # Once, for whoever stops shortening takes it away without a lock.
+        on_long = self.on_long
+        if self.long_jobs and on_long is not None:
+            on_long()
 
     def keep_long(self, job: str) -> None:
         """Tell of that job no more."""
