@@ -97,7 +97,7 @@ class DaemonThread(threading.Thread):
 
     def join(self, timeout: float | None = None) -> None:
         # An interrupt within the interpreter's own wait makes it take a thread that runs for one that has ended.
-        if not self.is_alive() or self._has_run.wait(timeout):
+        if self is threading.current_thread() or not self.is_alive() or self._has_run.wait(timeout):
             super().join(timeout)
 
 

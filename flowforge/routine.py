@@ -8,9 +8,9 @@ import time
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from flowforge.activation_policies import policy_from
+from flowforge.activation_policies import ActivationPolicy, policy_from
 from flowforge.binding import Shapes, takes
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.event import Event
@@ -26,9 +26,6 @@ from flowforge.routine_errors import (
 )
 from flowforge.slot import MergeStrategy, Slot
 from flowforge.step_context import CURRENT_STEP, StepContext
-
-if TYPE_CHECKING:
-    from flowforge.activation_policies import ActivationPolicy
 
 __all__ = ["Logic", "Routine", "Routine2"]
 

@@ -28,6 +28,9 @@ class JobActor(MailboxActor):
         self.mailbox = mailbox
         self._group = job.group
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__} ({self.label} of the job {self.job.id!r})"
+
     @property
     def label(self) -> str:
         """What it is in its job, for its urn."""

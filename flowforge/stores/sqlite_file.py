@@ -99,7 +99,7 @@ class SqliteFile:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 for ending in ("", "-wal", "-shm"):
                     _close_to_others(Path(f"{self.path.resolve()}{ending}"))
-                _close_to_others(Path(f"{self.path}.lock"))
+                _close_to_others(Path(f"{self.path}.lock").resolve())
                 self._open(form, connection_type)
             except BaseException:
                 self.lock.close()

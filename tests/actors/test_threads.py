@@ -47,3 +47,19 @@ def test_a_thread_that_was_not_started_cannot_be_joined() -> None:
 
     with pytest.raises(RuntimeError, match="before it is started"):
         thread.join()
+
+
+def test_a_thread_that_joins_itself_is_told_so() -> None:
+    raised: list[BaseException] = []
+
+    def join() -> None:
+        try:
+            thread.join()
+        except RuntimeError as error:
+            raised.append(error)
+
+    thread = DaemonThread(join, "joins itself")
+    thread.start()
+    thread.join(30)
+
+    assert [str(error) for error in raised] == ["cannot join current thread"]

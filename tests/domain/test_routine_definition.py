@@ -1,6 +1,6 @@
 """Defining a routine: what it refuses at once, in sentences that name the value and the remedy."""
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -15,6 +15,7 @@ from flowforge.routine_errors import (
     RoutineOptionError,
     UninitialisedRoutineError,
 )
+from flowforge.slot import Slot
 
 
 class Forgetful(Routine):
@@ -135,3 +136,7 @@ def test_the_initial_state_can_be_assigned_read_and_emptied() -> None:
 
     routine.reset_stats()
     assert routine.stats() == {}
+
+
+def test_the_types_of_a_routine_can_be_asked_for() -> None:
+    assert get_type_hints(Routine)["slots"] == dict[str, Slot]

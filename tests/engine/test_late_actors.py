@@ -206,6 +206,14 @@ def test_the_registry_gives_each_actor_one_reference_found_by_its_urn(runtime: R
     assert runtime.registry.get_by_urn(ref.actor_urn) is None
 
 
+def test_an_actor_says_whose_it_is_before_it_has_a_reference(stepped: Runtime) -> None:
+    job = stepped.exec(two_branches([]), keep_alive=True, job_id="known")
+    stepped.post(job, "b", "input", {"n": 1})
+    assert job.live is not None
+
+    assert [str(actor) for actor in job.live.actors()] == ["RoutineActor (b:0 of the job 'known')"]
+
+
 # What holds back others holds back one that comes later
 
 

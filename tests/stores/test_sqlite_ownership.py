@@ -284,6 +284,18 @@ class Stubborn(sqlite3.Connection):
         return super().execute(sql, parameters)
 
 
+def test_files_may_be_links_to_files_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("jobs.db", "jobs.db.lock"):
+        (tmp_path / "elsewhere" / name).touch(0o644)
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere" / name)
+
+    opened(tmp_path / "jobs.db").close()
+
+    modes = modes_in(tmp_path / "elsewhere")
+    assert (modes["jobs.db"], modes["jobs.db.lock"]) == (0o600, 0o600)
+
+
 SETTINGS = ["journal_mode", "synchronous", "fullfsync", "busy_timeout", "mmap_size", "foreign_keys"]
 
 
