@@ -18,7 +18,6 @@ __all__ = ["call_handler"]
 
 def call_handler(worker: Worker, step: Step) -> bool:
     """Call the handler, or go on with its generator, on this thread and without the lock; True if it is pending."""
-    job = worker.job
     try:
         worker.tracked.begin()
         worker.has_begun = True
@@ -26,14 +25,13 @@ def call_handler(worker: Worker, step: Step) -> bool:
             if _advance(worker, step):
                 return True
         else:
-            context = job.context.copy()
+            context = worker.job.context.copy()
             result = context.run(_enter, step)
             if result is not None and _goes_on(worker, step, result, context):
                 return True
     except BaseException as error:  # noqa: BLE001 - whatever a handler raises fails this step and nothing else
         step.error = error
-    step.is_open = False
-    step.ended = job.clock.monotonic()
+    worker.end(step)
     return False
 
 

@@ -32,7 +32,6 @@ class RoutinePlan:
 
     __slots__ = (
         "_callers",
-        "_shared_callers",
         "concurrency",
         "has_start",
         "has_stop",
@@ -49,7 +48,7 @@ class RoutinePlan:
     )
 
     def __init__(
-        self, index: int, routine_id: str, template: Routine, shared_callers: dict[HandlerShape, Caller]
+        self, index: int, routine_id: str, template: Routine, callers: dict[tuple[HandlerShape, str], Caller]
     ) -> None:
         self.index = index
         self.id = routine_id
@@ -65,8 +64,7 @@ class RoutinePlan:
         self.upstream: tuple[tuple[int, ...], ...] = tuple(() for _ in self.slots)
         """For each lane, the routines outside this one's cycle that feed it and so are held back when it is full."""
         self.rank = 0
-        self._callers: dict[int, tuple[HandlerShape, Caller]] = {}
-        self._shared_callers = shared_callers
+        self._callers = callers
         if template.activation_policy is not None:
             template.activation_policy.check_slots(tuple(self.lanes))
         self.has_start = type(template).on_start is not Routine.on_start
@@ -80,18 +78,11 @@ class RoutinePlan:
 
     def caller(self, lane: int, shape: HandlerShape) -> Caller:
         """What calls a slot's handlers of that shape; compiled once for all jobs."""
-        known = self._callers.get(lane)
-        if known is None or known[0] is not shape:
-            known = self._callers[lane] = shape, self._compiled(lane, shape)
-        return known[1]
-
-    def _compiled(self, lane: int, shape: HandlerShape) -> Caller:
-        if not shape.is_single:
-            return compile_caller(shape, f"{self.id}.{self.slots[lane].name}")
-        # It never says that something is missing, and so names no slot: all routines of a flow can have the same.
-        if shape not in self._shared_callers:
-            self._shared_callers[shape] = compile_caller(shape, "")
-        return self._shared_callers[shape]
+        # With one parameter nothing can be missing, so it names no slot: all routines of a flow can have the same.
+        where = "" if shape.is_single else f"{self.id}.{self.slots[lane].name}"
+        if (shape, where) not in self._callers:
+            self._callers[shape, where] = compile_caller(shape, where)
+        return self._callers[shape, where]
 
     def entry_lane(self, slot: str | None = None) -> int:
         """The lane that a job enters by: the one named, else `trigger`, else the only one."""
@@ -135,7 +126,7 @@ class FlowPlan:
         self.error_handler = flow.error_handler
         self.timeout = flow.timeout
         self.is_isolated = flow.isolate
-        callers: dict[HandlerShape, Caller] = {}
+        callers: dict[tuple[HandlerShape, str], Caller] = {}
         self.routines = tuple(
             RoutinePlan(i, name, routine, callers) for i, (name, routine) in enumerate(flow.routines.items())
         )
