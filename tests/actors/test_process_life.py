@@ -112,7 +112,7 @@ def test_a_termination_signal_ends_the_process_at_once(environment: dict[str, st
     script = """
         in_a_turn(threading.Event().wait)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
+        signal.pause()
     """
 
     assert run(script, environment)[0] == -signal.SIGTERM
@@ -120,7 +120,7 @@ def test_a_termination_signal_ends_the_process_at_once(environment: dict[str, st
 
 def test_a_first_interrupt_drains_and_a_second_ends_the_drain(environment: dict[str, str]) -> None:
     script = """
-        in_a_turn(lambda: (say("ready"), time.sleep(60)))
+        in_a_turn(lambda: (say("ready"), threading.Event().wait()))
         threading.Event().wait()
     """
 
