@@ -4,7 +4,7 @@ from flowforge.binding import Caller, HandlerShape, compile_caller
 from flowforge.connection import Connection
 from flowforge.flow_fingerprint import fingerprint_of
 from flowforge.flow_graph import FlowGraph
-from flowforge.graph_order import components
+from flowforge.graph_order import topological_rank
 from flowforge.job_errors import EntryError, UnknownTargetError
 from flowforge.records import Destination
 from flowforge.routine import Routine
@@ -138,8 +138,7 @@ class FlowPlan:
         self._blueprints: tuple[Blueprint, ...] = ()
         self._connect(flow.connections)
         edges = [(c.source_routine_id, c.target_routine_id) for c in flow.connections]
-        cycles = components(list(flow.routines), edges)
-        rank_of = {name: rank for rank, cycle in enumerate(cycles) for name in cycle}
+        rank_of = topological_rank(list(flow.routines), edges)
         for plan in self.routines:
             plan.rank = rank_of[plan.id]
         self._find_upstream(flow.connections, rank_of)
