@@ -16,7 +16,7 @@ demo-crash: $(READY)
 
 test: lint types
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests property_tests
+	$(BIN)/coverage run -m pytest -n auto tests property_tests
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

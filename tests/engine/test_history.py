@@ -82,10 +82,10 @@ def run(runtime: Runtime, flow: Flow, n: int) -> JobState:
 
 
 def shortened(runtime: Runtime) -> None:
-    """Return when the store has made a base of the whole job."""
+    """Return when the store has made a base of the job, or of its first records: the rest may be too few for one."""
     store = runtime.log
     assert isinstance(store, Folding)
-    while store.history("job").records:
+    while store.history("job").base is None:
         assert store.shortened.acquire(timeout=30)
 
 

@@ -161,8 +161,6 @@ def test_the_story_is_in_the_text_of_the_report_for_other_tools(run_tests: RunTe
 
 
 def test_stories_reach_the_reader_from_workers_of_xdist(run_tests: RunTests) -> None:
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-
     result = run_tests("def test_a(): assert simulate(flow) is None", "-n1", in_process=False)
 
     result.stdout.fnmatch_lines(["*_ test_a _*", STORY, "schedule=Schedule()", "E*", "FAILED test_it.py::test_a - *"])
