@@ -47,6 +47,8 @@ class CommitQueue:
         self.safe = self._last = safe
         self.failure: FlowForgeError | None = None
         self.is_closing = False
+        self.is_quiet = True
+        """Whether the writer waits, and has waited in vain for some time."""
         self._window = window
         self._window_bytes = window_bytes
         self._order = itertools.count()
@@ -153,14 +155,19 @@ class CommitQueue:
 
     # For the writer
 
-    def wait_for_work(self) -> bool:
-        """Wait for something to do; False once the queue is closed and nothing is left."""
+    def wait_for_work(self, timeout: float | None = None) -> bool:
+        """Wait for something to do; False once the queue is closed and nothing is left.
+
+        It returns after `timeout` seconds too, and `is_quiet` is true until there is something again.
+        """
         with self._lock:
             while self.is_idle and not self._is_called and not self.is_closing:
                 self._is_idle = True
-                self._changed.wait()
+                if not self._changed.wait(timeout) and self.is_idle:
+                    self.is_quiet = True
+                    return True
             is_called, self._is_called = self._is_called, False
-            self._is_idle = False
+            self._is_idle = self.is_quiet = False
             return is_called or not self.is_idle
 
     def wake_writer(self) -> None:

@@ -29,6 +29,7 @@ from flowforge.stores.commit_queue import CommitQueue
 from flowforge.stores.folding import Folder
 from flowforge.stores.frames import Entry
 from flowforge.stores.lazy_records import LazyRecords
+from flowforge.stores.long_jobs import LongJobs
 from flowforge.stores.record_form import decode_record, encode_record
 from flowforge.stores.retention import checked_statuses, chosen, go_all, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from flowforge.records import Record
     from flowforge.stores.byte_layers import ByteLayer
     from flowforge.stores.codec import Codec
-    from flowforge.stores.job_rows import JobRow
     from flowforge.stores.store import Fold, KnownJob, LetGo
 
 __all__ = ["SqliteStore"]
@@ -68,10 +68,11 @@ class SqliteStore:
 
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A value of more than
     `large_bytes` is kept once a job, however many of its records hold it. A job with more than `fold_records` records,
-    or `fold_bytes`, is shortened if these outweigh its base. `retry_interval` are the seconds between two
-    attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody reads it.
-    `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are: their ids,
-    flows, statuses and times. OptionError for what cannot be.
+    or `fold_bytes`, is shortened if these outweigh its base: as soon as nothing was to be written for a moment, or when
+    all such jobs have ten times as many. `retry_interval` are the seconds between two attempts while the disk is full.
+    A write-ahead log of more than `log_bytes` is cut when nobody reads it. `connection_type` makes the connection. What
+    jobs hold goes through the `layers`, but not who they are: their ids, flows, statuses and times. OptionError for
+    what cannot be.
     """
 
     is_durable = True
@@ -106,14 +107,10 @@ class SqliteStore:
         self._next_tidy = 0.0
         """When a reader next tries to tidy after one had no space for it, by the monotonic clock."""
 
-        def is_long(row: JobRow) -> bool:
-            # So that all bases together cost no more than a share of what the job itself does.
-            return row.size > row.base and (row.records > fold_records or row.size > fold_bytes)
-
         self._file = SqliteFile(path, StoreForm(codec, through), connection_type)
         try:
             with translated(self._file.path):
-                self._tables = SqliteTables(self._file, is_long, through)
+                self._tables = SqliteTables(self._file, LongJobs(fold_records, fold_bytes), through)
                 self._tables.tidy()
             self._file.lock.begin(self._file.identity, self._tables.last_number)
         except BaseException:
@@ -313,7 +310,7 @@ class SqliteStore:
         """
         if fold is None:
             self._stop_folding()
-            self._folder = self._tables.on_long = None
+            self._folder = self._tables.long_jobs.on_long = None
             return
         # The runtime before may have left something that is on its way, and this one is to read all.
         self._queue.wait_until_safe(self._queue.last)
@@ -321,7 +318,7 @@ class SqliteStore:
             raise StoreInUseError(self.path, None)
         self._keeps_records = keeps_records
         self._folder = Folder(self._next_long, self._shorten, fold)
-        self._tables.on_long = self._folder.look
+        self._tables.long_jobs.on_long = self._folder.look
         self._folder.start()
 
     def _stop_folding(self) -> None:
@@ -329,17 +326,17 @@ class SqliteStore:
             folder.stop()
 
     def _next_long(self) -> tuple[Stored, History] | None:
-        with self._tidied() as tables:
-            while tables.long_jobs:
-                stored = tables.long_part(next(iter(tables.long_jobs)))
-                if stored is not None:
-                    return stored, self._history_of(stored, is_bare=True)
-            return None
+        with self._io, translated(self._file.path):
+            if self.failure is not None:
+                raise self.failure
+            job = self._tables.long_jobs.next(is_busy=not self._queue.is_quiet)
+            stored = None if job is None else self._tables.long_part(job)
+            return None if stored is None else (stored, self._history_of(stored, is_bare=True))
 
     def _shorten(self, stored: Stored, base: bytes | None) -> None:
         with self._tidied() as tables:
             if base is None:
-                tables.keep_long(stored.row.job)
+                tables.long_jobs.keep(stored.row.job)
             else:
                 tables.replace(stored, base, keeps_records=self._keeps_records)
 

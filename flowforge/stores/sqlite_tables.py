@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flowforge.stores.byte_layers import Layers
+    from flowforge.stores.long_jobs import LongJobs
     from flowforge.stores.sqlite_file import SqliteFile
 
 __all__ = ["Part", "SqliteTables", "Stored"]
@@ -62,21 +63,14 @@ class Part(NamedTuple):
 
 
 class SqliteTables:
-    """The tables of one file; used by one thread at a time.
+    """The tables of one file; used by one thread at a time. `long_jobs` hears of all jobs."""
 
-    `is_long` says of which jobs `long_jobs` shall tell.
-    """
-
-    def __init__(self, file: SqliteFile, is_long: Callable[[JobRow], bool], layers: Layers) -> None:
+    def __init__(self, file: SqliteFile, long_jobs: LongJobs, layers: Layers) -> None:
         self._file = file
         self._layers = layers
-        self._is_long = is_long
         self._execute = file.connection.execute
         self._large = LargeValues(file, layers)
-        self.long_jobs: dict[str, None] = {}
-        self.on_long: Callable[[], None] | None = None
-        """Called, in the middle of things, when there are long jobs."""
-        self._kept_long: set[str] = set()
+        self.long_jobs = long_jobs
         self._entries: list[Entry] = []
         """What stands in the common log, as it will come into chunks."""
         self._frames: list[int] = []
@@ -161,7 +155,7 @@ class SqliteTables:
         self._head = head
         self._entries, self._frames, self._size = [], [], 0
         self._grown.clear()
-        self._note_long(rows)
+        self.long_jobs.note(rows)
 
     def _common(self) -> tuple[dict[str, list[Entry]], dict[str, int]]:
         """What stands in the common log, by job, and the number of the first record of each."""
@@ -171,18 +165,6 @@ class SqliteTables:
             by_job.setdefault(entry.job, []).append(entry)
             firsts.setdefault(entry.job, number)
         return by_job, firsts
-
-    def _note_long(self, rows: Iterable[JobRow]) -> None:
-        self.long_jobs.update((row.job, None) for row in rows if row.job not in self._kept_long and self._is_long(row))
-        # Once, for whoever stops shortening takes it away without a lock.
-        on_long = self.on_long
-        if self.long_jobs and on_long is not None:
-            on_long()
-
-    def keep_long(self, job: str) -> None:
-        """Tell of that job no more."""
-        self._kept_long.add(job)
-        self.long_jobs.pop(job, None)
 
     def _insert(self, text: str, rows: Sequence[tuple[object, ...]]) -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
@@ -209,7 +191,7 @@ class SqliteTables:
             rows += part
         if not self._head.is_of(rows):
             raise self._damage("the list of its jobs is not what was written")
-        self._note_long(rows)
+        self.long_jobs.note(rows)
         return rows
 
     def _sound(self, text: str) -> list[JobRow]:
@@ -263,11 +245,7 @@ class SqliteTables:
 
         What stands in the common log is left out.
         """
-        return self._in_chunks(job, self._is_enough)
-
-    def _is_enough(self, part: JobRow, row: JobRow) -> bool:
-        # What is left has to be read twice, so of very much a part takes more.
-        return self._is_long(part) and part.size >= row.size // 8
+        return self._in_chunks(job, self.long_jobs.is_enough)
 
     def _in_chunks(self, job: str, is_enough: Callable[[JobRow, JobRow], bool] | None = None) -> Stored | None:
         rows = self._rows_of([job])
@@ -337,7 +315,7 @@ class SqliteTables:
         """
         job = before.row.job
         base = self._layers.wrap(base)
-        self.long_jobs.pop(job, None)
+        self.long_jobs.forget(job)
         rows = self._rows_of([job])
         if not rows or rows[0].first != before.row.first:
             return False
@@ -365,7 +343,7 @@ class SqliteTables:
             head = self._head.with_row(rows[0], row)
             self._file.set_meta("head", head.encode())
         self._head = head
-        self._note_long([row])
+        self.long_jobs.note([row])
         return True
 
     def _named(self, job: str, chunks: Iterable[bytes]) -> set[bytes]:
@@ -387,7 +365,7 @@ class SqliteTables:
             self._file.set_meta("head", head.encode())
         self._head = head
         for row in rows:
-            self.long_jobs.pop(row.job, None)
+            self.long_jobs.forget(row.job)
         return [row.job for row in rows]
 
     def _damage(self, problem: str) -> StoreDamagedError:

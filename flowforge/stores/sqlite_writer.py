@@ -37,6 +37,9 @@ _BYTES = 1 << 20
 _FRAMES, _TOO_MANY = 256, 2048
 """How many frames stand in it before a writer does so that has nothing else to do, and before a busy one does."""
 
+_QUIET_AFTER = 0.1
+"""Seconds without anything to write after which the store is busy no more."""
+
 
 class SqliteWriter:
     """Makes safe what comes into the queue; `io` guards the connection.
@@ -102,7 +105,11 @@ class SqliteWriter:
         self._guarded(self._write_all)
 
     def _write_all(self) -> None:
-        while self._queue.wait_for_work():
+        while self._queue.wait_for_work(None if self._queue.is_quiet else _QUIET_AFTER):
+            if self._queue.is_quiet:
+                # Those that could wait while the store was busy need wait no more.
+                self._tables.long_jobs.tell()
+                continue
             with self._turn:
                 batch, self._left = self._left or self._queue.take_now(), None
                 if batch.entries:

@@ -44,3 +44,18 @@ def test_a_queue_has_room_again_when_what_it_held_is_safe() -> None:
     queue.made_safe(last)
 
     assert not queue.is_full
+
+
+def test_a_queue_is_quiet_when_its_writer_has_waited_in_vain() -> None:
+    queue = CommitQueue(0, window=10, window_bytes=1000)
+    queue.append(SMALL)
+    assert queue.wait_for_work(30)
+    assert not queue.is_quiet
+    queue.made_safe(queue.take_now().first)
+
+    assert queue.wait_for_work(0.001)
+
+    assert queue.is_quiet
+    queue.append(SMALL)
+    assert queue.wait_for_work(30)
+    assert not queue.is_quiet
