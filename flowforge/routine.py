@@ -181,8 +181,9 @@ class Routine(metaclass=_RoutineType):
     def emit_after(self, seconds: float, event: str, /, **data: Any) -> None:
         """Send `data` on `event` so many seconds after this step has committed; a job with a timer goes on until then.
 
-        It fires once, also if the job was paused or its process restarted: what is overdue then, at once. Raises as
-        `emit` does, and OptionError for what is no amount of seconds.
+        It fires once, also if the job was paused or its process restarted: what is overdue then, at once, or, of more
+        than a hundred, in the order of their instants, a hundred every ten milliseconds. Raises as `emit` does, and
+        OptionError for what is no amount of seconds.
         """
         step = self._own_step(event)
         delay = check_amount(f"emit_after of the routine {self._label!r}", "seconds", seconds)

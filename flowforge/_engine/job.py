@@ -190,7 +190,7 @@ class Job:
                 engage(self, plan)
         release_pending(self)
         self.deliver(deliveries or (), self.last_number)
-        set_timers(self, tuple(self.data.timers.values()))
+        set_timers(self, tuple(self.data.timers.values()), is_paced=True)
         retries, self.data.retries = self.data.retries, {}
         for message, retry in retries.items():
             self.actor_of(self.plan.by_id[retry.routine]).await_retry(message, retry)

@@ -16,17 +16,29 @@ if TYPE_CHECKING:
 
 __all__ = ["set_timers"]
 
+# Timers wait for no room in their slots. After a long absence they come no faster than this, so that the routines, who
+# posts, and other jobs are not behind all of them.
+_OVERDUE_AT_ONCE = 100
+_SECONDS_BETWEEN = 0.01
 
-def set_timers(job: Job, timers: Iterable[Timer]) -> None:
+
+def set_timers(job: Job, timers: Iterable[Timer], *, is_paced: bool = False) -> None:
     """Have timers fire when they are due, at once if they are overdue; with the job's lock held.
 
-    One that was set before a restart waits no longer than its delay, whatever has been done to the clock.
+    Paced, those that are overdue fire a hundred at once, in order, and what becomes due meanwhile comes after them. But
+    for that, none that was set before a restart waits longer than its delay, whatever has been done to the clock.
     """
     now = job.clock.now()
+    overdue = 0
     for timer in sorted(timers, key=lambda timer: timer.due):
+        delay = min(max(0.0, timer.due - now), timer.delay)
+        if is_paced:
+            wait = overdue // _OVERDUE_AT_ONCE * _SECONDS_BETWEEN
+            if delay <= wait:
+                delay, overdue = wait, overdue + 1
         job.data.timers[timer.id] = timer
         job.in_flight += 1
-        job.call_later(min(max(0.0, timer.due - now), timer.delay), partial(_fire, job, timer))
+        job.call_later(delay, partial(_fire, job, timer))
 
 
 def _fire(job: Job, timer: Timer) -> None:
