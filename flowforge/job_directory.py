@@ -160,7 +160,7 @@ class JobDirectory:
 
     def statistics(self) -> RuntimeStatistics:
         """A frozen account of what it holds."""
-        return account_of(self.list_jobs(), self.dispatcher)
+        return account_of(self.list_jobs(), self.dispatcher, None if self._durable is None else self._durable.store)
 
     # Steering
 

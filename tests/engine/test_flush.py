@@ -15,6 +15,8 @@ from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
+from tests.engine.machine import Machine
+from tests.handlers import count
 from tests.stores.disks import BROKEN, failing_connections, held
 
 Chain = Callable[..., Flow]
@@ -32,12 +34,12 @@ def ahead_of_the_disk(store: SqliteStore, chain: Chain) -> Iterator[JobState]:
     """A job whose only step was committed while nothing comes to the disk."""
     may_go_on = threading.Event()
 
-    def count(self: Routine) -> None:
+    def late(self: Routine) -> None:
         may_go_on.wait(30)
         self.increment_stat("seen")
         self.emit("out", n=1)
 
-    flow = chain(count)
+    flow = chain(late)
     with Runtime(2, store=store, flows=[flow]) as runtime:
         job = runtime.exec(flow, entry_params={})
         with held(store):
@@ -65,6 +67,39 @@ def test_what_was_flushed_is_in_the_store(store: SqliteStore, chain: Chain) -> N
     assert [record.position for record in store.records(job.job_id)] == list(range(1, store.safe + 1))
 
 
+def test_statistics_tell_that_the_disk_is_behind_until_it_is_not(store: SqliteStore, chain: Chain) -> None:
+    with ahead_of_the_disk(store, chain) as job:
+        runtime = job.runtime
+        assert runtime.statistics().unsafe_records > 0
+
+    assert job.wait(30)
+    assert runtime.statistics().unsafe_records == 0
+
+
+def test_statistics_count_what_a_crash_could_take_of_all_jobs(machine: Machine, chain: Chain) -> None:
+    flow = chain(count, count)
+    runtime = machine.boot(flow)
+    counts = [runtime.statistics().unsafe_records]
+    for job_id in "one", "two", "three":
+        runtime.exec(flow, job_id=job_id, keep_alive=True)
+        counts.append(runtime.statistics().unsafe_records)
+    machine.store.flush(2)
+    counts.append(runtime.statistics().unsafe_records)
+    machine.run()
+    counts.append(runtime.statistics().unsafe_records)
+
+    assert counts == [0, 1, 2, 3, 1, 0]
+    assert machine.boot(flow).statistics().unsafe_records == machine.store.waiting == 3
+
+
+def test_what_another_process_has_written_is_safe(machine: Machine, chain: Chain) -> None:
+    flow = chain(count)
+    machine.boot(flow).exec(flow, job_id="job")
+    machine.run()
+
+    assert machine.boot(flow).statistics().unsafe_records == 0
+
+
 def test_a_flush_that_can_never_end_says_why(tmp_path: Path, chain: Chain) -> None:
     connections = failing_connections()
     store = SqliteStore(tmp_path / "jobs.db", Codec(), connection_type=connections)
@@ -82,6 +117,7 @@ def test_without_a_store_there_is_no_disk_and_no_waiting(stepped: Runtime, chain
 
     assert job.is_on_disk is None
     assert job.flush(timeout=0)
+    assert stepped.statistics().unsafe_records == 0
 
 
 def test_a_handler_may_not_wait_for_the_disk(store: SqliteStore, chain: Chain) -> None:
