@@ -14,6 +14,7 @@ __all__ = ["measure"]
 BLOCKING = 200
 THREADS = 50
 AWAITING = 1_000
+AT_ONCE = 250
 PAUSE = 0.05
 
 
@@ -103,6 +104,7 @@ def measure(effort: Effort) -> list[Row]:
     """Wall time against the ideal one, and of the async handlers against a bare loop."""
     sleeping = waiting_flow(Sleeper(PAUSE), THREADS)
     awaiting = waiting_flow(Awaiter(PAUSE), AWAITING)
+    in_rounds = waiting_flow(Awaiter(PAUSE), AT_ONCE)
     patient = waiting_flow(Awaiter(4 * PAUSE), AWAITING)
     bare = take_turns(
         {
@@ -114,9 +116,13 @@ def measure(effort: Effort) -> list[Row]:
     )
     blocking = f"{BLOCKING} handlers blocking 50 ms, concurrency {THREADS}"
     short, long = (f"{AWAITING:,} handlers awaiting {ms} ms, all at once" for ms in (50, 200))
+    rounds = f"{AWAITING:,} handlers awaiting 50 ms, concurrency {AT_ONCE}"
     ideal = BLOCKING / THREADS * PAUSE
     return [
         against_ideal(blocking, lambda: flow_seconds(sleeping, BLOCKING, threads=THREADS + 10), ideal, effort),
+        against_ideal(
+            rounds, lambda: flow_seconds(in_rounds, AWAITING, threads=16), AWAITING / AT_ONCE * PAUSE, effort
+        ),
         against_ideal(short, lambda: flow_seconds(awaiting, AWAITING, threads=16), PAUSE, effort),
         against_ideal(long, lambda: flow_seconds(patient, AWAITING, threads=16), 4 * PAUSE, effort),
         Row(work=short, ours=bare["flowforge"], peer="bare gather", theirs=bare["gather"]),
