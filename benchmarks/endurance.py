@@ -1,5 +1,8 @@
-"""Memory over millions of steps of one job, in memory and durable, looked at every so many steps."""
+"""Memory over millions of steps of one job, in memory and durable, looked at every so many steps; and its file."""
 
+import tempfile
+import time
+from pathlib import Path
 from statistics import linear_regression
 
 from benchmarks.cycle import resident_bytes
@@ -58,12 +61,34 @@ def rows_of(place: str, rate: float, looks: list[tuple[int, int]]) -> list[Row]:
     ]
 
 
+def kept_rows(count: int) -> list[Row]:
+    """The durable run, the size of its file at the end, and how long it takes to have the job from it again."""
+    flow, looks = watched_flow(count)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "jobs.db"
+        with stored_runtime(flow, path=path) as (runtime, _):
+            rows = rows_of("durable", run(runtime, flow, count), looks)
+            (job,) = runtime.list_jobs()
+        size = path.stat().st_size
+
+        before = time.perf_counter()
+        with stored_runtime(flow, path=path) as (runtime, _):
+            again = runtime.get_job(job.job_id)
+            assert again is not None
+            assert again.get_routine_state("collect")["count"] == count
+            seconds = time.perf_counter() - before
+    work = rows[0].work
+    return [
+        *rows,
+        Row(work=work, ours=Sample((size / 2**20,), "MiB of file")),
+        Row(work=work, ours=Sample((seconds,), "s to have it again")),
+    ]
+
+
 def measure(effort: Effort) -> list[Row]:
     """In memory, then on SQLite."""
     count = effort.sizes(USUAL, largest=LARGEST)[-1] // STAGES
     flow, looks = watched_flow(count)
     with Runtime() as runtime:
         rows = rows_of("in memory", run(runtime, flow, count), looks)
-    flow, looks = watched_flow(count)
-    with stored_runtime(flow) as (runtime, _):
-        return [*rows, *rows_of("durable", run(runtime, flow, count), looks)]
+    return [*rows, *kept_rows(count)]
