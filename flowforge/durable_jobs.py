@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
-from threading import Lock, RLock
+from threading import Event, Lock, RLock
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
@@ -58,6 +58,8 @@ class DurableJobs:
         self._clock = clock
         self._flows: dict[str, FlowGraph] = {}
         self._has_store = False
+        self._may_fold = Event()
+        """Set once it has opened: what that reads is not to wait for what can be done later."""
         self._giving_back = Lock()
         self.starting = RLock()
         """Held while a job of a given id is looked up and started, or let go, so that an id is one job."""
@@ -67,10 +69,14 @@ class DurableJobs:
     def take_store(self, let_go: LetGo) -> None:
         """Have the store shorten long jobs, and delete by way of `let_go`; StoreInUseError if another has it."""
         if isinstance(self.store, FoldingStore):
-            self.store.fold_with(self._bases.fold, keeps_records=self._keeps_records)
+            self.store.fold_with(self._fold, keeps_records=self._keeps_records)
         if isinstance(self.store, PrunableStore):
             self.store.let_go_with(let_go)
         self._has_store = True
+
+    def _fold(self, job_id: str, history: History) -> bytes:
+        self._may_fold.wait()
+        return self._bases.fold(job_id, history)
 
     def give_store_back(self, jobs: Iterable[JobState]) -> None:
         """Let another runtime take the store, if this one still has it; nothing more is done to these jobs of its."""
@@ -89,6 +95,7 @@ class DurableJobs:
                 return
             if isinstance(self.store, PrunableStore):
                 self.store.let_go_with(None)
+            self._may_fold.set()
             if isinstance(self.store, FoldingStore):
                 self.store.fold_with(None)
             self._has_store = False
@@ -99,6 +106,7 @@ class DurableJobs:
         given = {flow.flow_id: flow for flow in flows}
         known = {name: self._registry.get(name) for name in self._registry.list() if name not in given}
         self.register(given | known, take)
+        self._may_fold.set()
 
     def register(self, flows: Mapping[str, FlowGraph], take: Take) -> None:
         """Know flows from now on, and recover their jobs that were left; a job that does not fit stays left.

@@ -1,12 +1,13 @@
 """What is remembered of a job's execution: all of it, the last of it, or nothing."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowforge.errors import FlowForgeError
 from flowforge.execution_record import ExecutionRecord
 from flowforge.flow import Flow
 from flowforge.job_errors import RuntimeOptionError, UnknownJobError
@@ -17,6 +18,7 @@ from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
 from flowforge.stores.sqlite_tables import Stored
+from flowforge.stores.store import History
 from flowforge.subscription import Lagged
 from tests.engine.jobs import found
 
@@ -226,3 +228,23 @@ def test_a_position_that_no_record_can_have_is_refused(folding: Open, flow: Flow
 def test_the_history_of_no_job_is_refused(folding: Open) -> None:
     with pytest.raises(UnknownJobError, match="has no job 'nobody'"):
         folding("full").read_history("nobody")
+
+
+def test_what_opening_reads_comes_before_what_can_be_shortened_later(tmp_path: Path, flow: Flow) -> None:
+    opened: list[str] = []
+
+    class Reading(Folding):
+        def histories(self, jobs: Sequence[str]) -> list[History | FlowForgeError]:
+            opened.extend(jobs)
+            assert not self.shortened.acquire(timeout=0.2)
+            return super().histories(jobs)
+
+    with Runtime(2, store=f"sqlite:///{tmp_path / 'jobs.db'}", flows=[flow]) as runtime:
+        job = runtime.exec(flow, entry_params={"n": 50}, job_id="job", keep_alive=True)
+        job.pause()
+
+    store = Reading(tmp_path / "jobs.db")
+    with Runtime(2, store=store, flows=[flow]):
+        assert opened == ["job"]
+        assert store.shortened.acquire(timeout=30)
+    store.close()
