@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from flowforge._engine.control import new_message, write_shared
+from flowforge.held_interrupts import whole
 from flowforge.job_errors import StaleJobStateError, UnknownJobError
 from flowforge.job_status import JobStatus
 from flowforge.records import Delivery, MessagePosted, Record, SharedChange, SharedWritten
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flowforge.job_state import JobState
     from flowforge.records import Destination
-    from flowforge.stores.store import Store
+    from flowforge.stores.store import Log, Store
 
 __all__ = [
     "append_at_rest",
     "check_is_kept",
     "check_outcome",
     "commit_shared",
+    "in_one_frame",
     "last_number",
     "post_at_rest",
     "wait_until_safe",
@@ -50,6 +55,19 @@ def post_at_rest(job_state: JobState, to: Destination, payload: dict[str, Any], 
     message = new_message(data, payload, job_state.clock.now(), key)
     append_at_rest(job_state, MessagePosted, delivery=Delivery(to, message))
     data.pending.setdefault((to.routine, to.slot), []).append(message)
+
+
+@contextmanager
+def in_one_frame(log: Log | None) -> Iterator[None]:
+    """A block whose records a crash takes all or none of; nothing is to be waited for in it."""
+    if log is None:
+        yield
+        return
+    log.begin_group()
+    try:
+        yield
+    finally:
+        log.end_group()
 
 
 def check_is_kept(job_state: JobState) -> None:
@@ -91,8 +109,9 @@ def wait_until_safe(job_state: JobState, timeout: float | None = None) -> bool:
     return cast("Store", log).wait_until_safe(last_number(job_state), timeout)
 
 
+@whole
 def commit_shared(job_state: JobState, changes: tuple[SharedChange, ...], entries: tuple[Any, ...]) -> None:
-    """Let changes of shared data take effect; with the job's `control_lock` held."""
+    """Let changes of shared data take effect."""
     check_is_kept(job_state)
     for change in changes:
         write_shared(job_state.data.shared, change)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from flowforge._engine import control
 from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.step import Step
-from flowforge.at_rest import append_at_rest, check_is_kept
+from flowforge.at_rest import append_at_rest, check_is_kept, in_one_frame
 from flowforge.graph_errors import FlowNotRegisteredError
-from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError
+from flowforge.held_interrupts import whole
+from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError, RuntimeClosedError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
 from flowforge.step_context import CURRENT_STEP
@@ -35,33 +36,71 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
         _requeue(job_state, letter_id)
 
 
+@whole
 def _requeue(job_state: JobState, letter_id: str) -> None:
-    with job_state.control_lock:
-        check_is_kept(job_state)
-        letter = _letter(job_state, letter_id)
-        if not letter.is_repeatable:
-            raise NoCursorError(letter.routine, "requeued")
-        live, status = job_state.live, job_state.committed_status
-        if live is not None and not live.is_over:
-            control.requeue(live, letter)
-            return
-        if status is JobStatus.CANCELLED:
-            raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
-        _check_flow_is_known(job_state)
-        _check_fits(job_state, letter)
-        del job_state.data.dead_letters[letter_id]
-        deliveries = control.letter_deliveries(letter)
-        append_at_rest(job_state, DeadLetterRequeued, letter=letter_id, deliveries=deliveries)
-        for delivery in deliveries:
-            job_state.data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
-        if status is not JobStatus.COMPLETED:
-            return
-        if live is not None and not live.rested.is_set():
-            # Its hooks still run; it is reopened before anybody is told that it rests.
-            live.before_rest = lambda: _reopen(job_state, live)
-        else:
-            # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
-            _reopen(job_state, live)
+    check_is_kept(job_state)
+    letter = _letter(job_state, letter_id)
+    if not letter.is_repeatable:
+        raise NoCursorError(letter.routine, "requeued")
+    live, status = job_state.live, job_state.committed_status
+    if live is not None and not live.is_over:
+        control.requeue(live, letter)
+        return
+    if status is JobStatus.CANCELLED:
+        raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
+    _check_flow_is_known(job_state)
+    _check_fits(job_state, letter)
+    if status is not JobStatus.COMPLETED:
+        _Return(job_state, letter).keep()
+        return
+    returned = _UndoableReturn(job_state, letter)
+    if live is None or live.rested.is_set():
+        # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
+        _reopen(job_state, live, returned)
+    else:
+        # Its hooks still run; it is reopened before anybody is told that it rests.
+        returned.keep()
+        live.before_rest = lambda: _reopen(job_state, live, returned)
+
+
+class _Return:
+    """The messages of a letter of a resting job, back in their slots; used with its lock held."""
+
+    def __init__(self, job_state: JobState, letter: DeadLetter) -> None:
+        self._job_state = job_state
+        self._letter = letter
+        self._data = job_state.data
+        self._is_recorded = False
+        self._deliveries = control.letter_deliveries(letter)
+        del self._data.dead_letters[letter.id]
+        for delivery in self._deliveries:
+            self._data.pending.setdefault((delivery.to.routine, delivery.to.slot), []).append(delivery.message)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a record tells of it: its own, or that of what hooks have made of the job."""
+        return self._is_recorded or self._job_state.data is not self._data
+
+    def keep(self) -> None:
+        """Write a record of it, unless one tells of it."""
+        if not self.is_kept:
+            self._is_recorded = True
+            facts = {"letter": self._letter.id, "deliveries": self._deliveries}
+            append_at_rest(self._job_state, DeadLetterRequeued, **facts)
+
+
+class _UndoableReturn(_Return):
+    """One that may come to nothing."""
+
+    def __init__(self, job_state: JobState, letter: DeadLetter) -> None:
+        data = job_state.data
+        pending = {place: list(messages) for place, messages in data.pending.items()}
+        self._before = dict(data.dead_letters), pending
+        super().__init__(job_state, letter)
+
+    def undo(self) -> None:
+        """Let all be as it was before; only while it is not kept."""
+        self._data.dead_letters, self._data.pending = self._before
 
 
 def _check_flow_is_known(job_state: JobState) -> None:
@@ -82,16 +121,28 @@ def _check_fits(job_state: JobState, letter: DeadLetter) -> None:
         check_letter_fits(job_state.data, letter, plan)
 
 
-def _reopen(job_state: JobState, live: Job | None) -> None:
-    is_running = False
+def _reopen(job_state: JobState, live: Job | None, returned: _UndoableReturn) -> None:
+    """Let a completed job go on with what was returned, or wait with it; if it cannot, nothing is returned."""
+    host = live.host if live is not None else job_state.host
     try:
-        host = live.host if live is not None else job_state.host
-        is_running = host is not None and host.reopen(job_state)
-    finally:
-        if not is_running:
-            with job_state.control_lock:
-                reason = "A dead letter was requeued."
-                append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason=reason)
+        if host is not None and host.reopen(job_state, returned.keep):
+            return
+    except RuntimeClosedError:
+        # Its runtime has gone in between.
+        pass
+    except BaseException:
+        if returned.is_kept:
+            _wait_for_resume(job_state, returned)
+        else:
+            returned.undo()
+        raise
+    _wait_for_resume(job_state, returned)
+
+
+def _wait_for_resume(job_state: JobState, returned: _Return) -> None:
+    with in_one_frame(job_state.log):
+        returned.keep()
+        append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason="A dead letter was requeued.")
 
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:
@@ -105,16 +156,16 @@ def purge_letter(job_state: JobState, letter_id: str) -> None:
         _purge(job_state, letter_id)
 
 
+@whole
 def _purge(job_state: JobState, letter_id: str) -> None:
-    with job_state.control_lock:
-        check_is_kept(job_state)
-        letter = _letter(job_state, letter_id)
-        live = job_state.live
-        if live is not None and not live.is_over:
-            control.purge(live, letter)
-        else:
-            del job_state.data.dead_letters[letter_id]
-            append_at_rest(job_state, DeadLetterPurged, letter=letter_id)
+    check_is_kept(job_state)
+    letter = _letter(job_state, letter_id)
+    live = job_state.live
+    if live is not None and not live.is_over:
+        control.purge(live, letter)
+    else:
+        del job_state.data.dead_letters[letter_id]
+        append_at_rest(job_state, DeadLetterPurged, letter=letter_id)
 
 
 def _letter(job_state: JobState, letter_id: str) -> DeadLetter:

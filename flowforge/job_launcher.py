@@ -13,7 +13,7 @@ from flowforge._engine.halting import stop_dead
 from flowforge._engine.job import Job
 from flowforge._engine.job_data import JobData
 from flowforge._engine.view import JobView
-from flowforge.at_rest import wait_until_safe
+from flowforge.at_rest import in_one_frame, wait_until_safe
 from flowforge.durable_jobs import checked_flow, how_to_resume, logged_and_left
 from flowforge.held_interrupts import HeldInterrupts
 from flowforge.job_directory import JobDirectory
@@ -165,20 +165,8 @@ class JobLauncher(JobDirectory):
         return state
 
     def _resume(self, state: JobState, flow: FlowGraph | None) -> JobState:
-        with HeldInterrupts():
-            return self._resume_now(state, flow)
-
-    def _resume_now(self, state: JobState, flow: FlowGraph | None) -> JobState:
         self._check_open("resume a job")
-        self._table.reserve(state)
-        try:
-            check_can_resume(state)
-            self._go_on(state, flow)
-        except BaseException:
-            self._table.release(state)
-            raise
-        if self._durable is not None:
-            self._durable.left.pop(state.job_id, None)
+        self._go_on(state, flow)
         return state
 
     def _take_in(self, state: JobState, flow: FlowGraph) -> JobState:
@@ -193,25 +181,48 @@ class JobLauncher(JobDirectory):
                 raise JobForkedError(state.job_id, "the store already", remedy)
             return self._resume(state, flow)
 
-    def _go_on(self, state: JobState, flow: FlowGraph | None) -> None:
-        job = self._made_ready(state, flow)
-        self._begin(job, partial(self._begin_now, job, flow, None))
+    def _go_on(self, state: JobState, flow: FlowGraph | None, keep: Callable[[], None] | None = None) -> None:
+        """Let a job go on that may be resumed, or a completed one, with `keep` called before the record of that."""
+        is_reserved = False
+        try:
+            with HeldInterrupts():
+                self._table.reserve(state)
+                is_reserved = True
+            if keep is None:
+                check_can_resume(state)
+            # Apart from what is whole: Ctrl-C ends a hook of the user's that does not.
+            plan, timeout = self._made_ready(state, flow)
+            with HeldInterrupts():
+                self._go_on_now(self._build(state, plan, timeout), state, flow, keep)
+        except BaseException:
+            if is_reserved:
+                self._table.release(state)
+            raise
 
-    def _made_ready(self, state: JobState, flow: FlowGraph | None) -> Job:
+    def _go_on_now(self, job: Job, state: JobState, flow: FlowGraph | None, keep: Callable[[], None] | None) -> None:
+        begin = partial(self._begin_now, job, flow, None)
+        if keep is None:
+            self._begin(job, begin)
+        else:
+            with in_one_frame(self.log):
+                keep()
+                self._begin(job, begin)
+        if self._durable is not None:
+            self._durable.left.pop(state.job_id, None)
+
+    def _made_ready(self, state: JobState, flow: FlowGraph | None) -> tuple[FlowPlan, float | None]:
         plan, timeout = how_to_resume(state, flow, self._durable)
         make_ready(state, plan, self._bases, self.log, self.dispatcher.clock)
-        return self._build(state, plan, timeout)
+        return plan, timeout
 
-    def reopen(self, state: JobState) -> bool:
-        """Run a completed job again, to which a dead letter was given back; False after shutdown."""
+    def reopen(self, state: JobState, keep: Callable[[], None]) -> bool:
+        """Run a completed job again, to which a dead letter was given back; False after shutdown.
+
+        `keep` is called before the record of that, once it is known that the job can go on.
+        """
         if self._is_closed:
             return False
-        self._table.reserve(state)
-        try:
-            self._go_on(state, None)
-        except BaseException:
-            self._table.release(state)
-            raise
+        self._go_on(state, None, keep)
         return True
 
     def _build(self, state: JobState, plan: FlowPlan, timeout: float | None) -> Job:
@@ -319,7 +330,7 @@ class JobLauncher(JobDirectory):
     def _made_known(self, state: JobState, flow: FlowGraph, held: ExitStack) -> Job:
         self._table.reserve(state)
         try:
-            run = self._made_ready(state, flow)
+            run = self._build(state, *self._made_ready(state, flow))
             held.enter_context(run.lock)
             self._make_known(run, flow)
         except BaseException:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.clock import SystemClock
@@ -19,6 +18,7 @@ from flowforge.async_waiting import wait_on_loop
 from flowforge.at_rest import check_outcome, last_number, wait_until_safe
 from flowforge.dead_letters import purge_letter, requeue_letter
 from flowforge.execution_record import ExecutionRecord
+from flowforge.held_interrupts import holding
 from flowforge.job_errors import JobFinishedError, UnknownJobError, UnknownTargetError
 from flowforge.job_state_file import load_tree, restore, save_tree, tree_of
 from flowforge.job_status import JobStatus
@@ -33,6 +33,8 @@ from flowforge.stores.codec import Codec
 from flowforge.subscription import Subscription
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from actors.clock import Clock
     from flowforge._engine.control import StillRunning
     from flowforge._engine.host import JobHost
@@ -256,7 +258,7 @@ class JobState:
         """Give a dead letter another try; a completed job is reopened: it runs, or is paused if its runtime has gone.
 
         A paused or failed job gets the message back for its resume. DeadLetterNotFoundError for an id it does not have,
-        JobFinishedError if cancelled, FlowNotRegisteredError if it was to be reopened and its flow is not known.
+        JobFinishedError if cancelled, and what a resume raises if a completed job cannot go on: then the letter stays.
         """
         requeue_letter(self, letter_id)
         wait_until_safe(self)
@@ -319,7 +321,7 @@ class JobState:
         return pause_job(self, reason, checkpoint, timeout)
 
     def request_pause(self, reason: str = "", checkpoint: Any = None) -> bool:
-        """Begin to pause, as `pause` does, without waiting for it; False if it rests."""
+        """Begin to pause, as `pause` does; return at once, with a store once that is on disk; False if it rests."""
         return request_pause(self, reason, checkpoint)
 
     def cancel(self, reason: str = "") -> list[StillRunning]:
@@ -361,16 +363,14 @@ class JobState:
     # For the engine
 
     @property
-    @contextlib.contextmanager
-    def control_lock(self) -> Iterator[None]:
-        """What guards its data: the run's lock while it has one."""
-        while True:
-            live = self.live
-            with self._idle_lock if live is None else live.lock:
-                # It may have been resumed, with another lock, while this one was waited for.
-                if live is self.live:
-                    yield
-                    return
+    def lock(self) -> threading.RLock:
+        """What guards its data: the run's lock while it has one; to be held as the `control_lock`."""
+        return self._idle_lock if self.live is None else self.live.lock
+
+    @property
+    def control_lock(self) -> AbstractContextManager[None]:
+        """Its lock, to be held while its data is read; what changes them is `whole`."""
+        return holding(self)
 
     def shared_buffer(self) -> SharedBuffer:
         """The committed shared data, to read or to change."""

@@ -16,6 +16,7 @@ from flowforge._engine.logs import about, logger
 from flowforge._engine.resuming import reset_attempts
 from flowforge.at_rest import append_at_rest, check_is_kept
 from flowforge.flow_fingerprint import changes_between
+from flowforge.held_interrupts import HeldInterrupts
 from flowforge.job_errors import FlowChangedError, JobFinishedError, JobForkedError, MigrationFailedError
 from flowforge.job_migration import JobMigration
 from flowforge.job_status import JobStatus
@@ -63,15 +64,16 @@ def make_ready(state: JobState, plan: FlowPlan, bases: Bases, log: Log, clock: C
         if is_migrated:
             data, view = _migrated(bases.base_of(data, view), plan, bases, clock)
         check_fit(data, view, plan)
-        _note_change(data, plan)
-        _hand_over_merged(view, plan)
-        is_taken_in = log.is_durable and state.log is not log
-        if is_migrated or is_taken_in:
-            # Whoever takes a job in wants it to run, so that it does even if the process dies now.
-            data = replace(data, fingerprint=plan.fingerprint, goes_on=data.goes_on or is_taken_in)
-            _replace(state, bases.base_of(data, view), bases, log, clock)
-        if state.view.status is JobStatus.FAILED:
-            reset_attempts(state.data)
+        with HeldInterrupts():
+            _note_change(data, plan)
+            _hand_over_merged(view, plan)
+            is_taken_in = log.is_durable and state.log is not log
+            if is_migrated or is_taken_in:
+                # Whoever takes a job in wants it to run, so that it does even if the process dies now.
+                data = replace(data, fingerprint=plan.fingerprint, goes_on=data.goes_on or is_taken_in)
+                _replace(state, bases.base_of(data, view), bases, log, clock)
+            if state.view.status is JobStatus.FAILED:
+                reset_attempts(state.data)
 
 
 def _migrated(base: bytes, plan: FlowPlan, bases: Bases, clock: Clock) -> tuple[JobData, JobView]:

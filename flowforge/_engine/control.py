@@ -1,4 +1,4 @@
-"""Commands to a job from outside of its steps: pause, cancel, close, post, dead letters; each takes the job's lock."""
+"""Commands to a job from outside of its steps: pause, cancel, close, post, dead letters; each under the job's lock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.message_ids import entry_id, posted_id
 from flowforge._engine.rest import decide_at_rest, interrupt
 from flowforge._engine.timeouts import abandon
+from flowforge.held_interrupts import whole
 from flowforge.job_errors import JobFinishedError, NoCursorError, PayloadTypeError, RuntimeOptionError
 from flowforge.job_status import JobStatus
 from flowforge.names import is_encodable
@@ -90,32 +91,33 @@ def check_can_pause(job: Job) -> None:
                 raise NoCursorError(worker.plan.id, "paused")
 
 
+@whole
 def request_pause(job: Job, reason: str, checkpoint: Any, *, goes_on: bool = False) -> None:
     """Let running steps finish and no other start; the run ends with the last of them."""
     reason = checked_reason(reason)
-    with job.lock:
-        if job.is_over or job.is_pausing:
-            return
-        job.goes_on = goes_on
-        job.is_pausing = True
-        job.pause_reason = reason
-        job.data.checkpoint = checkpoint
-        if job.is_durable and job.busy and not goes_on:
-            # It may take long until it rests, and a crash must not let it go on.
-            job.append(PauseRequested(**job.next_position(), reason=reason, checkpoint=checkpoint))
-        job.close_gate()
-        if not job.busy:
-            decide_at_rest(job)
+    if job.is_over or job.is_pausing:
+        return
+    job.goes_on = goes_on
+    job.is_pausing = True
+    job.pause_reason = reason
+    job.data.checkpoint = checkpoint
+    if job.is_durable and job.busy and not goes_on:
+        # It may take long until it rests, and a crash must not let it go on.
+        job.append(PauseRequested(**job.next_position(), reason=reason, checkpoint=checkpoint))
+    job.close_gate()
+    if not job.busy:
+        decide_at_rest(job)
 
 
+@whole
 def interrupt_async_steps(job: Job) -> list[StillRunning]:
     """Cancel the async handlers that still run, whose messages stay first; what runs on threads is returned."""
-    with job.lock:
-        for worker in job.everyone():
-            step = worker.step
-            if step is not None and step.is_open and worker.task is not None:
-                abandon(worker, step)
-        return still_running(job)
+    # If the run is over, they have been cancelled.
+    for worker in () if job.is_over else job.everyone():
+        step = worker.step
+        if step is not None and step.is_open and worker.task is not None:
+            abandon(worker, step)
+    return still_running(job)
 
 
 def still_running(job: Job) -> list[StillRunning]:
@@ -127,27 +129,28 @@ def still_running(job: Job) -> list[StillRunning]:
         return [StillRunning(job.id, routine, now - step.started) for step, routine in running.items()]
 
 
+@whole
 def cancel(job: Job, reason: str) -> list[StillRunning]:
     """End the job for good; what running steps still do will be refused."""
     reason = checked_reason(reason)
-    with job.lock:
-        if job.is_over:
-            return []
-        running = still_running(job)
-        interrupt(job, JobStatus.CANCELLED, reason)
-        return running
+    if job.is_over:
+        return []
+    running = still_running(job)
+    interrupt(job, JobStatus.CANCELLED, reason)
+    return running
 
 
+@whole
 def close(job: Job) -> None:
     """Keep the job open no longer: it ends when nothing is left to do."""
-    with job.lock:
-        if job.data.is_kept_alive:
-            job.data.is_kept_alive = False
-            job.append(JobClosed(**job.next_position()))
-        if not job.busy:
-            decide_at_rest(job)
+    if job.data.is_kept_alive:
+        job.data.is_kept_alive = False
+        job.append(JobClosed(**job.next_position()))
+    if not job.busy:
+        decide_at_rest(job)
 
 
+@whole
 def try_post(
     job: Job, routine: str, slot: str | None, payload: dict[str, Any], key: str | None, *, is_bounded: bool = True
 ) -> threading.Event | None:
@@ -158,26 +161,25 @@ def try_post(
     """
     plan = job.plan.routine(routine)
     lane = plan.entry_lane(slot)
-    with job.lock:
-        data = job.data
-        if job.is_over:
-            job.view.catch_up()
-            remedy = "Start it with keep_alive=True, or resume it."
-            raise JobFinishedError(job.id, job.view.status, "take a post", remedy)
-        if key is not None and key in data.keys:
-            return None
-        worker = job.workers[plan.index]
-        waiting = () if worker is None else worker.mailbox.lanes[lane].items
-        if worker is not None and is_bounded and len(waiting) >= plan.slots[lane].max_queue_length:
-            event = threading.Event()
-            job.space_waiters.append((worker, lane, event))
-            return event
-        job.take_key(key)
-        message = new_message(data, payload, job.clock.now(), key)
-        delivery = Delivery(Destination(routine, plan.slots[lane].name), message)
-        number = job.append(MessagePosted(**job.next_position(), delivery=delivery))
-        job.deliver((delivery,), number)
+    data = job.data
+    if job.is_over:
+        job.view.catch_up()
+        remedy = "Start it with keep_alive=True, or resume it."
+        raise JobFinishedError(job.id, job.view.status, "take a post", remedy)
+    if key is not None and key in data.keys:
         return None
+    worker = job.workers[plan.index]
+    waiting = () if worker is None else worker.mailbox.lanes[lane].items
+    if worker is not None and is_bounded and len(waiting) >= plan.slots[lane].max_queue_length:
+        event = threading.Event()
+        job.space_waiters.append((worker, lane, event))
+        return event
+    job.take_key(key)
+    message = new_message(data, payload, job.clock.now(), key)
+    delivery = Delivery(Destination(routine, plan.slots[lane].name), message)
+    number = job.append(MessagePosted(**job.next_position(), delivery=delivery))
+    job.deliver((delivery,), number)
+    return None
 
 
 def letter_deliveries(letter: DeadLetter) -> tuple[Delivery, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.dispatcher import Dispatcher
     from flowforge._engine.job import Job
     from flowforge._engine.plan import FlowPlan
@@ -47,8 +49,11 @@ class JobHost(Protocol):
         """The plan of the flow that the runtime would go on with a job that has not run in it; None if it has none."""
         ...
 
-    def reopen(self, state: Any) -> bool:
-        """Run a completed job again, to which work was given back; False if nothing can run any more."""
+    def reopen(self, state: Any, keep: Callable[[], None]) -> bool:
+        """Run a completed job again, to which work was given back; False if nothing can run any more.
+
+        `keep` is called before the record of that, once it is known that the job can go on.
+        """
         ...
 
     def note_rest(self, state: Any, run: Job) -> None:

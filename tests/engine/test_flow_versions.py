@@ -228,6 +228,53 @@ def test_a_letter_of_an_older_version_is_migrated_when_it_is_requeued(machine: M
     assert (machine.job().status, numbers(machine.job(), "a.out")) == ("completed", [1])
 
 
+def test_a_letter_whose_requeue_could_not_migrate_its_job_stays(machine: Machine, chain: Chain) -> None:
+    letter = with_a_letter(machine, chain, is_kept_alive=False)
+    flow = chain(count, version=2)
+    failures = [ValueError("not yet")]
+
+    def hook(job: JobMigration) -> None:
+        if failures:
+            raise failures.pop()
+        job.move_messages("b", "input", "a", "input")
+
+    flow.migrate(1, hook)
+    runtime = machine.boot(flow)
+    with pytest.raises(MigrationFailedError, match="not yet"):
+        runtime.requeue_dead_letter(letter)
+    between = machine.job().status, [kept.id for kept in machine.job().dead_letters], machine.store.waiting
+    runtime.requeue_dead_letter(letter)
+    machine.run()
+
+    assert between == ("completed", [letter], 0)
+    assert (machine.job().status, numbers(machine.job(), "a.out")) == ("completed", [1])
+
+
+def test_a_letter_that_would_wait_in_vain_stays(machine: Machine, chain: Chain) -> None:
+    letter = with_a_letter(machine, chain, is_kept_alive=False)
+    flow = chain(count, version=2)
+    flow.migrate(1, nothing)
+    runtime = machine.boot(flow)
+
+    with pytest.raises(FlowChangedError, match=r"and 1 message waits there\."):
+        runtime.requeue_dead_letter(letter)
+
+    assert (machine.job().status, len(machine.job().dead_letters)) == ("completed", 1)
+    assert machine.store.waiting == 0
+
+
+def test_a_crash_takes_a_reopening_and_the_return_of_its_letter_together(machine: Machine, chain: Chain) -> None:
+    letter = with_a_letter(machine, chain, is_kept_alive=False)
+    flow = chain(count, count)
+    machine.boot(flow).requeue_dead_letter(letter)
+
+    machine.store.flush(1)
+    machine.boot(flow)
+    machine.run()
+
+    assert (machine.job().status, numbers(machine.job(), "b.out")) == ("completed", [1])
+
+
 # Replicas
 
 

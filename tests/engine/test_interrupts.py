@@ -2,15 +2,18 @@
 
 import itertools
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from flowforge.flow import Flow
 from flowforge.flow_registry import FlowRegistry
-from flowforge.held_interrupts import HeldInterrupts
+from flowforge.held_interrupts import HeldInterrupts, whole
+from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
@@ -130,6 +133,117 @@ def test_an_interrupt_that_was_put_off_comes_at_the_end() -> None:
 
     assert steps == ["done"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Guarded:
+    """Has a lock, the last of these once the others have been looked at."""
+
+    def __init__(self, *locks: threading.RLock) -> None:
+        self.locks = list(locks)
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.locks.pop(0) if len(self.locks) > 1 else self.locks[0]
+
+
+class WaitedFor(Guarded):
+    """Knows when somebody is about to take its lock."""
+
+    def __init__(self, *locks: threading.RLock) -> None:
+        super().__init__(*locks)
+        self.is_waited_for = threading.Event()
+
+    @property
+    def lock(self) -> threading.RLock:
+        self.is_waited_for.set()
+        return super().lock
+
+
+def is_free(lock: threading.RLock) -> bool:
+    """Whether another thread could take it."""
+
+    def is_taken() -> bool:
+        if lock.acquire(blocking=False):
+            lock.release()
+            return False
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        return not pool.submit(is_taken).result()
+
+
+def test_what_is_whole_holds_its_lock_no_more_when_the_handler_is_called() -> None:
+    lock = threading.RLock()
+    free: list[bool] = []
+
+    @whole
+    def interrupted(owner: Guarded) -> None:
+        signal.raise_signal(signal.SIGINT)
+        free.append(is_free(owner.lock))
+
+    before = signal.signal(signal.SIGINT, lambda *_: free.append(is_free(lock)))
+    try:
+        interrupted(Guarded(lock))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert free == [False, True]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals.")
+def test_what_is_whole_waits_for_its_lock_as_ever() -> None:
+    lock, is_held, is_interrupted = threading.RLock(), threading.Event(), threading.Event()
+    owner, done = WaitedFor(lock), list[str]()
+
+    def hold() -> None:
+        with lock:
+            is_held.set()
+            owner.is_waited_for.wait(30)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            is_interrupted.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait(30)
+    with pytest.raises(KeyboardInterrupt):
+        whole(lambda _: done.append("done"))(owner)
+    is_interrupted.set()
+    holder.join()
+
+    assert done == []
+
+
+def test_what_is_whole_holds_the_lock_that_there_is_when_it_begins() -> None:
+    old, new = threading.RLock(), threading.RLock()
+
+    @whole
+    def look(_: Guarded) -> tuple[bool, bool]:
+        return is_free(old), is_free(new)
+
+    assert look(Guarded(old, new)) == (True, False)
+
+
+def test_a_hook_of_a_flow_is_ended_by_ctrl_c(chain: Chain, stepped: Runtime) -> None:
+    job = stepped.exec(chain(say), "a", {"n": 1}, keep_alive=True)
+    job.pause()
+    later = chain(say, version=2)
+    hooks: list[str] = []
+
+    def interrupted(_: JobMigration) -> None:
+        hooks.append("begun")
+        if len(hooks) == 1:
+            signal.raise_signal(signal.SIGINT)
+        hooks.append("ended")
+
+    later.migrate(1, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stepped.exec(later, job_state=job)
+    between = job.status, job.data.version
+    stepped.exec(later, job_state=job)
+
+    assert between == ("paused", 1)
+    assert hooks == ["begun", "begun", "ended"]
+    assert ended_outputs(job) == ONCE
 
 
 def test_where_no_signal_comes_nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,21 +292,37 @@ def test_a_requeue_in_a_step_that_fails_keeps_the_letter(stepped: Runtime, graph
     assert (doctor.status, old.status, len(old.dead_letters), flaky.seen) == ("failed", "completed", 2, [])
 
 
-def test_a_requeue_whose_run_cannot_be_built_leaves_a_job_that_can_be_resumed(graph: Graph) -> None:
+def test_a_requeue_whose_run_cannot_be_built_keeps_the_letter(graph: Graph) -> None:
     flaky, runtime = Flaky(), Interfered()
     job = with_letters(runtime, graph, flaky)
+    letters = job.dead_letters
 
     def fail() -> None:
         raise ConnectionError("no connection")
 
     runtime.deeds.append(fail)
     with pytest.raises(ConnectionError, match="no connection"):
-        job.requeue_dead_letter(job.dead_letters[0].id)
-    between = job.status
-    runtime.resume_job(job)
+        job.requeue_dead_letter(letters[0].id)
+    between = job.status, job.dead_letters
+    job.requeue_dead_letter(letters[0].id)
     job.wait()
 
-    assert (between, job.status, flaky.seen) == ("paused", "completed", [1])
+    assert between == ("completed", letters)
+    assert (job.status, job.dead_letters, flaky.seen) == ("completed", letters[1:], [1])
+
+
+def test_a_requeue_beside_a_shutdown_leaves_a_job_to_be_resumed(graph: Graph) -> None:
+    flaky, runtime = Flaky(), Interfered()
+    job = with_letters(runtime, graph, flaky)
+    letters = job.dead_letters
+    runtime.deeds.append(runtime.shutdown)
+
+    job.requeue_dead_letter(letters[0].id)
+
+    assert (job.status, job.dead_letters) == ("paused", letters[1:])
+    with Runtime(dispatcher=SteppedDispatcher()) as other:
+        assert other.exec(graph({"s": lambda self: None, "a": flaky.__call__}), job_state=job).wait()
+    assert flaky.seen == [1]
 
 
 def requeued_until_the_rest(job: JobState, dispatcher: SteppedDispatcher) -> str:
