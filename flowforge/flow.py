@@ -10,6 +10,7 @@ from flowforge.flow_graph import FlowGraph
 from flowforge.job_errors import WaitInStepError
 from flowforge.job_migration import JobMigration
 from flowforge.job_state import JobState
+from flowforge.job_steering import begin_to_pause
 from flowforge.option_checks import check_whole_number
 from flowforge.option_errors import OptionError
 from flowforge.runtime import Runtime
@@ -79,7 +80,7 @@ class Flow(FlowGraph):
         """
         jobs = self.live_jobs() if job_state is None else [job_state]
         for job in jobs:
-            job.request_pause(reason, checkpoint)
+            begin_to_pause(job, reason, checkpoint)
         return [step for job in jobs for step in job.pause(reason, checkpoint, timeout)]
 
     def cancel(self, reason: str = "", job_state: JobState | None = None) -> list[StillRunning]:

@@ -9,6 +9,7 @@ from flowforge._engine import control
 from flowforge._engine.control import StillRunning, checked_reason
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept, wait_until_safe
+from flowforge.held_interrupts import whole
 from flowforge.job_starts import settled
 from flowforge.job_status import JobStatus
 from flowforge.records import JobClosed, JobMoved
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from flowforge._engine.job import Job
     from flowforge.job_state import JobState
 
-__all__ = ["cancel_job", "close_job", "live_of", "pause_job", "request_pause"]
+__all__ = ["begin_to_pause", "cancel_job", "close_job", "live_of", "pause_job", "request_pause"]
 
 
 def live_of(job_state: JobState, asked: str) -> Job | None:
@@ -37,10 +38,11 @@ def live_of(job_state: JobState, asked: str) -> Job | None:
 def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float | None) -> list[StillRunning]:
     """Do what `JobState.pause` promises."""
     check_wait(timeout)
-    if not job_state.request_pause(reason, checkpoint) or CURRENT_STEP.get() is not None:
-        return []
+    begin_to_pause(job_state, reason, checkpoint)
     live = job_state.live
-    assert live is not None, "a pause that was requested has a run to end"
+    # One whose run is over already may still have to rest: its hooks run, or the disk has not got it yet.
+    if live is None or CURRENT_STEP.get() is not None:
+        return []
     if live.dispatcher.wait_for(live.rested, timeout):
         return []
     return control.interrupt_async_steps(live)
@@ -48,11 +50,18 @@ def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float 
 
 def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:
     """Do what `JobState.request_pause` promises."""
+    is_pausing = begin_to_pause(job_state, reason, checkpoint)
+    wait_until_safe(job_state)
+    return is_pausing
+
+
+def begin_to_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:
+    """`request_pause`, but not to wait for the disk."""
     checked_reason(reason)
     live = live_of(job_state, "pause a job")
     step = CURRENT_STEP.get()
     if live is None and isinstance(step, Step) and step.is_open and job_state.status is JobStatus.PENDING:
-        step.do_after_commit(lambda: request_pause(job_state, reason, checkpoint))
+        step.do_after_commit(lambda: begin_to_pause(job_state, reason, checkpoint))
         return True
     if live is None or live.is_over:
         return False
@@ -78,19 +87,18 @@ def cancel_job(job_state: JobState, reason: str) -> list[StillRunning]:
     return running
 
 
+@whole
 def _cancel_now(job_state: JobState, reason: str) -> list[StillRunning]:
-    running: list[StillRunning] = []
-    with job_state.control_lock:
-        check_is_kept(job_state)
-        if job_state.live is not None and not job_state.live.is_over:
-            running = control.cancel(job_state.live, reason)
-        elif job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
-            facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
-            append_at_rest(job_state, JobMoved, **facts)
-            host = job_state.host if job_state.live is None else job_state.live.host
-            if host is not None:
-                host.note_finished(job_state)
-    return running
+    check_is_kept(job_state)
+    if job_state.live is not None and not job_state.live.is_over:
+        return control.cancel(job_state.live, reason)
+    if job_state.committed_status in {JobStatus.PENDING, JobStatus.PAUSED}:
+        facts = {"status": JobStatus.CANCELLED.value, "reason": reason, "elapsed": job_state.data.elapsed}
+        append_at_rest(job_state, JobMoved, **facts)
+        host = job_state.host if job_state.live is None else job_state.live.host
+        if host is not None:
+            host.note_finished(job_state)
+    return []
 
 
 def close_job(job_state: JobState) -> None:
@@ -104,11 +112,11 @@ def close_job(job_state: JobState) -> None:
     wait_until_safe(job_state)
 
 
+@whole
 def _close_now(job_state: JobState) -> None:
-    with job_state.control_lock:
-        check_is_kept(job_state)
-        if job_state.live is not None and not job_state.is_resting:
-            control.close(job_state.live)
-        elif job_state.data.is_kept_alive:
-            job_state.data.is_kept_alive = False
-            append_at_rest(job_state, JobClosed)
+    check_is_kept(job_state)
+    if job_state.live is not None and not job_state.is_resting:
+        control.close(job_state.live)
+    elif job_state.data.is_kept_alive:
+        job_state.data.is_kept_alive = False
+        append_at_rest(job_state, JobClosed)

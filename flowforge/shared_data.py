@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
-from flowforge.at_rest import commit_shared
+from flowforge.at_rest import commit_shared, wait_until_safe
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class SharedData(MutableMapping[str, Any]):
     """A mapping that all routines of a job share.
 
     Inside a step, reads see what is committed and the step's own writes; writes take effect with the step, and of two
-    steps that assign one key the last to commit wins. Outside, each call takes effect at once, or, inside a step of
-    another job, when that commits. Values are copied.
+    steps that assign one key the last to commit wins. Outside, each call takes effect at once, and returns with a store
+    once that is on disk; inside a step of another job it takes effect when that commits. Values are copied.
     """
 
     __slots__ = ("_job_state",)
@@ -97,13 +98,19 @@ class SharedData(MutableMapping[str, Any]):
 
             def commit() -> None:
                 with self._job_state.control_lock:
-                    commit_shared(self._job_state, buffer.changes(), ())
+                    # Apart from what is whole: Ctrl-C ends a function of the user's that does not.
+                    changes = buffer.changes()
+                    commit_shared(self._job_state, changes, ())
 
             _commit_with_its_step(commit)
+        wait_until_safe(self._job_state)
 
 
 class SharedLog(Sequence[Any]):
-    """A log that all routines of a job append to; what a step appends takes effect with it."""
+    """A log that all routines of a job append to; what a step appends takes effect with it.
+
+    What is appended outside takes effect as in `SharedData`.
+    """
 
     __slots__ = ("_job_state",)
 
@@ -117,12 +124,8 @@ class SharedLog(Sequence[Any]):
             step.append_shared(entry)
             return
         entries = (self._job_state.copy_value(entry, "shared_log entry"),)
-
-        def commit() -> None:
-            with self._job_state.control_lock:
-                commit_shared(self._job_state, (), entries)
-
-        _commit_with_its_step(commit)
+        _commit_with_its_step(partial(commit_shared, self._job_state, (), entries))
+        wait_until_safe(self._job_state)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...

@@ -8,6 +8,7 @@ import pytest
 from actors.testing.stepped_dispatcher import SteppedDispatcher
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
+from flowforge.records import PauseRequested
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
@@ -68,6 +69,9 @@ TO_ONE_THAT_RUNS: dict[str, Callable[[World], Any]] = {
     "exec": lambda world: world.runtime.exec(world.flow, job_id="other", keep_alive=True),
     "exec_many": lambda world: world.runtime.exec_many(world.flow, [{"n": n} for n in range(5)]),
     "post": lambda world: world.runtime.post("job", "a", "input", {"n": 1}, key="one"),
+    "request_pause": lambda world: world.job.request_pause(),
+    "shared_data": lambda world: world.job.shared_data.add("count"),
+    "shared_log": lambda world: world.job.shared_log.append("line"),
     "close": lambda world: world.job.close(),
     "cancel": lambda world: world.job.cancel(),
     "requeue": lambda world: world.job.requeue_dead_letter(world.job.dead_letters[0].id),
@@ -77,6 +81,8 @@ TO_ONE_THAT_RUNS: dict[str, Callable[[World], Any]] = {
 TO_ONE_AT_REST: dict[str, Callable[[World], Any]] = {
     "resume_job": lambda world: world.runtime.resume_job("job"),
     "exec": lambda world: world.runtime.exec(world.flow, job_state=world.job),
+    "shared_data": lambda world: world.job.shared_data.update(count=1),
+    "shared_log": lambda world: world.job.shared_log.append("line"),
     "close": lambda world: world.job.close(),
     "cancel": lambda world: world.job.cancel(),
     "requeue": lambda world: world.job.requeue_dead_letter(world.job.dead_letters[0].id),
@@ -103,6 +109,32 @@ def test_what_was_acknowledged_of_a_job_at_rest_is_on_disk(world: World, call: s
 
     assert world.store.safe > before
     assert world.store.waiting == 0
+
+
+def test_a_pause_that_was_requested_of_a_busy_job_is_on_disk(world: World) -> None:
+    world.runtime.post("job", "a", "input", {"n": 1})
+
+    assert world.job.request_pause("the night")
+
+    assert isinstance(world.store.records("job")[-1], PauseRequested)
+
+
+def test_a_pause_waits_for_the_disk_no_longer_than_for_the_rest(world: World) -> None:
+    world.runtime.post("job", "a", "input", {"n": 1})
+
+    assert world.flow.pause(timeout=0.0) == []
+
+    assert world.store.waiting == 1
+
+
+def test_a_pause_of_a_job_whose_end_is_not_on_disk_waits_for_that(world: World) -> None:
+    world.job.pause(timeout=0.0)
+    before = world.job.status
+    world.dispatcher.call_later(1.0, world.store.flush)
+
+    world.job.pause()
+
+    assert (before, world.job.status) == ("running", "paused")
 
 
 def test_many_jobs_wait_for_the_disk_once(world: World) -> None:
