@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -196,6 +197,30 @@ def test_a_job_that_is_long_already_is_shortened_when_opened(tmp_path: Path) -> 
     assert last.history("a") == History(b"3000", [])
     assert [job.id for job in last.jobs()] == ["a"]
     last.close()
+
+
+def test_a_large_base_is_not_made_again_for_each_few_records(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db", Codec(), fold_records=5)
+    folded: SimpleQueue[str] = SimpleQueue()
+    large = 0
+
+    def fold(job: str, history: History) -> bytes:
+        folded.put(job)
+        return bytes(100_000) if job == "large" else b"small"
+
+    store.fold_with(fold)
+    for first in range(1, 25, 6):
+        for job in ("large", "small"):
+            records = [started() if position == 1 else written(position) for position in range(first, first + 6)]
+            store.wait_until_safe([store.append(job, record) for record in records][-1])
+        store.jobs()
+        # The large job became long before the small one, if it did.
+        while folded.get(timeout=30) != "small":
+            large += 1
+    store.fold_with(None)
+
+    assert large == 1
+    store.close()
 
 
 def test_a_job_that_cannot_be_shortened_keeps_its_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
