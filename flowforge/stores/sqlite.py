@@ -275,17 +275,17 @@ class SqliteStore:
                 yield from (record for record in found if record.position >= from_position)
 
     def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
-        first = last = 0
-        while True:
-            part, stored = self._read(partial(SqliteTables.next_part, job=job, last=last))
-            if part is None:
-                if stored is not None and first in {0, stored.row.first}:
-                    yield stored.records, stored.apart
-                return
+        first = last = count = 0
+        while (part := self._read(partial(SqliteTables.next_part, job=job, last=last))) is not None:
             if first not in {0, part.job}:
                 return
-            first, last = part.job, part.last
+            # A damaged index may hide some of them from one look, and not from another.
+            if part.before != count:
+                raise StoreDamagedError(self.path, f"old records of the job {job!r} are missing")
             yield part.records, part.apart
+            if not part.last:
+                return
+            first, last, count = part.job, part.last, count + len(part.records)
 
     def _history_of(self, stored: Stored, *, is_bare: bool = False) -> History:
         # To write them again with what is apart, all of them is needed.

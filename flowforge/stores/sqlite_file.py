@@ -230,6 +230,9 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise error_from(str(path), error) from error
+    except UnicodeDecodeError as error:
+        # It has met a schema that is damaged, and says which name there is no text.
+        raise StoreDamagedError(str(path), f"its schema cannot be read ({error})") from error
 
 
 def error_from(path: str, error: sqlite3.Error) -> FlowForgeError:

@@ -51,15 +51,17 @@ class Stored(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Records of a job that were set aside when a base came to stand for them."""
+    """Records of a job that were set aside when a base came to stand for them, or, last of all, those that were not."""
 
     job: int
     """The number of the job's first record, by which one job is told from a later one of its id."""
     last: int
-    """Where the last of its chunks began: what the next part is asked for with."""
+    """Where the last of its chunks began: what the next part is asked for with; 0 in the last part."""
     records: list[bytes]
     apart: dict[bytes, bytes]
     """Their large values, by their digests."""
+    before: int
+    """How many records of the job were set aside before these, as those after tell."""
 
 
 class SqliteTables:
@@ -187,8 +189,13 @@ class SqliteTables:
         part_of_jobs = "(SELECT * FROM jobs WHERE first > ? ORDER BY first LIMIT 10000)"
         text = f"SELECT json_group_array(json_array({_COLUMNS})) FROM {part_of_jobs}"  # noqa: S608 - our own words
         rows: list[JobRow] = []
-        while part := self._sound(self._execute(text, (rows[-1].first if rows else 0,)).fetchone()[0]):
+        last = 0
+        while part := self._sound(self._execute(text, (last,)).fetchone()[0]):
             rows += part
+            # Of an index whose order is lost the same part may come again for ever.
+            if part[-1].first <= last:
+                break
+            last = part[-1].first
         if not self._head.is_of(rows):
             raise self._damage("the list of its jobs is not what was written")
         self.long_jobs.note(rows)
@@ -235,10 +242,11 @@ class SqliteTables:
         except StoreDamagedError as error:
             return error
 
-    def next_part(self, job: str, last: int) -> tuple[Part | None, Stored | None]:
-        """`aside_after`, or, when that has no more, `stored`."""
-        part = self.aside_after(job, last)
-        return part, self.stored(job) if part is None else None
+    def next_part(self, job: str, last: int) -> Part | None:
+        """`aside_after`, or, when that has no more, what is `stored`."""
+        if (part := self.aside_after(job, last)) is not None or (stored := self.stored(job)) is None:
+            return part
+        return Part(stored.row.first, 0, stored.records, stored.apart, stored.row.aside)
 
     def long_part(self, job: str) -> Stored | None:
         """The base of a job and as many of its first records as it takes to be long; None if it is not there.
@@ -258,7 +266,7 @@ class SqliteTables:
         # One after the other, for all at once would be in memory twice.
         with closing(self._execute(text, (job,))) as chunks:
             for first, is_base, length, data in chunks:
-                if not isinstance(data, bytes):
+                if not (isinstance(first, int) and isinstance(length, int) and isinstance(data, bytes)):
                     raise self._damage(f"records of the job {job!r} are not what was written")
                 checksum = zlib.crc32(data, checksum)
                 if not is_base:
@@ -294,19 +302,16 @@ class SqliteTables:
         rows = self._rows_of([job])
         if not rows or not rows[0].aside:
             return None
-        if not last:
-            (count,) = self._execute("SELECT sum(count) FROM aside WHERE job = ?", (job,)).fetchone()
-            if count != rows[0].aside:
-                raise self._damage(f"old records of the job {job!r} are missing")
-        text = "SELECT last, count, checksum, data FROM aside WHERE job = ? AND last > ? ORDER BY last LIMIT 1"
-        found = self._execute(text, (job, last)).fetchone()
+        part = "FROM aside WHERE job = ? AND last > ?"
+        text = f"SELECT last, checksum, data, (SELECT coalesce(sum(count), 0) {part}) {part} ORDER BY last LIMIT 1"
+        found = self._execute(text, (job, last, job, last)).fetchone()
         if found is None:
             return None
-        last, count, checksum, data = found
-        if not isinstance(data, bytes) or zlib.crc32(data, last % _SEEDS) != checksum:
+        end, checksum, data, left = found
+        if not (isinstance(end, int) and isinstance(data, bytes)) or zlib.crc32(data, end % _SEEDS) != checksum:
             raise self._damage(f"old records of the job {job!r} are not what was written")
         records = _decode(self._unwrapped(job, data))
-        return Part(rows[0].first, last, records, self._large.of(job, records))
+        return Part(rows[0].first, end, records, self._large.of(job, records), rows[0].aside - left)
 
     def replace(self, before: Stored, base: bytes, *, keeps_records: bool = False) -> bool:
         """Let a base stand for what was read of a job; False if the job has changed in other ways than by growing.
