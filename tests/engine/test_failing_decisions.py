@@ -85,7 +85,9 @@ def test_a_merge_that_raises_fails_the_job_and_keeps_the_message(run: Run, chain
     job = run(chain(send_three, Merging(replicas)))
 
     assert (job.status, job.failed_routine) == ("failed", "b")
-    assert [message.payload for message in job.data.pending["b", "input"]] == [{"n": 2}, {"n": 3}]
+    waiting = [message.payload["n"] for message in job.data.pending["b", "input"]]
+    # A replica that was handed the first before the second failed may not have begun.
+    assert waiting in ([2, 3], [1, 2, 3][replicas == 1 :])
 
 
 def test_restarts_of_a_broken_actor_come_later_and_later(
