@@ -58,8 +58,8 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
         _reopen(job_state, live, returned)
     else:
-        # Its hooks still run; it is reopened before anybody is told that it rests.
-        returned.keep()
+        # Its hooks still run; it is reopened before anybody is told that it rests, or after a crash.
+        _wait_for_resume(job_state, returned, goes_on=True)
         live.before_rest = lambda: _reopen(job_state, live, returned)
 
 
@@ -139,10 +139,11 @@ def _reopen(job_state: JobState, live: Job | None, returned: _UndoableReturn) ->
     _wait_for_resume(job_state, returned)
 
 
-def _wait_for_resume(job_state: JobState, returned: _Return) -> None:
+def _wait_for_resume(job_state: JobState, returned: _Return, *, goes_on: bool = False) -> None:
+    facts = {"status": JobStatus.PAUSED.value, "elapsed": job_state.data.elapsed, "goes_on": goes_on}
     with in_one_frame(job_state.log):
         returned.keep()
-        append_at_rest(job_state, JobMoved, status=JobStatus.PAUSED.value, reason="A dead letter was requeued.")
+        append_at_rest(job_state, JobMoved, **facts, reason="A dead letter was requeued.")
 
 
 def purge_letter(job_state: JobState, letter_id: str) -> None:

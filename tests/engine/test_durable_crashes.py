@@ -441,3 +441,28 @@ def test_a_log_that_is_full_for_a_moment_stalls_nobody_for_ever(chain: Chain) ->
     job = run_with(store, chain(count))
 
     assert numbers(job) == [0, 1, 2]
+
+
+def test_a_letter_requeued_before_the_hooks_have_run_outlives_a_crash(machine: Machine, chain: Chain) -> None:
+    seen: list[int] = []
+
+    def refuse_once(self: Routine, n: int = 0) -> None:
+        seen.append(n)
+        if len(seen) == 1:
+            raise ConnectionError
+
+    flow = chain(refuse_once, error_handler=ErrorHandler(ErrorStrategy.SKIP))
+    job = machine.boot(flow).exec(flow, job_id="job", entry_params={"n": 7})
+    machine.run(until=lambda: bool(seen))
+    while job.live is not None and not job.live.is_over:
+        machine.store.flush()
+        machine.dispatcher.step()
+    assert not job.is_resting
+    job.requeue_dead_letter(job.dead_letters[0].id)
+
+    machine.store.flush()
+
+    again = found(machine.boot(flow))
+    machine.run()
+
+    assert (seen, again.status, again.dead_letters) == ([7, 7], "completed", [])
