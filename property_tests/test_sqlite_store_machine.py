@@ -2,11 +2,13 @@
 
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import settings, strategies
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from flowforge.records import Record, SharedWritten
 from flowforge.stores.byte_layers import Compression
@@ -23,11 +25,6 @@ VALUES = strategies.binary(max_size=300) | strategies.sampled_from([b"x" * 200, 
 STATUSES = strategies.sampled_from(["paused", "completed", "cancelled", "running"])
 
 
-def fold(job: str, history: History) -> bytes:
-    """A base that is the text of what it stands for."""
-    return (history.base or b"") + repr([record.position for record in history.records])[1:-1].encode() + b", "
-
-
 def large_values(records: list[Record]) -> set[object]:
     changes = [change for record in records if isinstance(record, SharedWritten) for change in record.shared]
     return {change.value for change in changes if len(Codec().encode(change.value)) > LARGE}
@@ -37,6 +34,8 @@ class SqliteStoreMachine(RuleBasedStateMachine):
     """What was waited for is there after any crash, in order, and nothing else but what was appended after it."""
 
     keeps_records = True
+    folds = 0
+    """How many bases were seen by all machines of a class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +44,7 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         (self.folder / "0").mkdir()
         self.appended: dict[str, list[Record]] = {}
         self.last = 0
+        self.called = threading.Semaphore(0)
         self.store = self.opened()
 
     def opened(self) -> SqliteStore:
@@ -56,12 +56,18 @@ class SqliteStoreMachine(RuleBasedStateMachine):
             Codec(),
             layers=[Compression(smallest=16)],
             fold_records=6,
+            fold_backlog=0,
             large_bytes=LARGE,
             retry_interval=0.001,
             connection_type=self.connections,
         )
-        store.fold_with(fold, keeps_records=self.keeps_records)
+        store.fold_with(self.fold, keeps_records=self.keeps_records)
         return store
+
+    def fold(self, job: str, history: History) -> bytes:
+        """A base that is the text of what it stands for."""
+        self.called.release()
+        return (history.base or b"") + repr([record.position for record in history.records])[1:-1].encode() + b", "
 
     @rule(job=JOBS, value=VALUES)
     def append(self, job: str, value: bytes) -> None:
@@ -94,6 +100,20 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         assert self.store.delete([job]) == (job in self.appended)
         self.appended.pop(job, None)
 
+    @precondition(lambda self: not self.connections.trouble)
+    @rule(job=JOBS, value=VALUES)
+    def shorten(self, job: str, value: bytes) -> None:
+        """Let a job become so long that a base is made of it, if it has not a larger one, and wait for that."""
+        while self.called.acquire(blocking=False):
+            pass
+        for _ in range(10):
+            self.append(job, value)
+        self.wait()
+        self.store.jobs()
+        if self.called.acquire(timeout=0.2):
+            self.store.fold_with(None)
+            self.store.fold_with(self.fold, keeps_records=self.keeps_records)
+
     @rule()
     def close_and_open(self) -> None:
         self.store.close()
@@ -119,6 +139,7 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         self.store.wait_until_safe(self.last)
         for job, records in self.appended.items():
             history = self.store.history(job)
+            type(self).folds += history.base is not None
             text = (history.base or b"").decode()
             positions = [int(word) for word in text.split(", ") if word]
             assert positions + [record.position for record in history.records] == [r.position for r in records]
@@ -156,15 +177,15 @@ class SqliteStoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-TestSqliteStore = SqliteStoreMachine.TestCase
-TestSqliteStore.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
-
-
 class ShorteningStoreMachine(SqliteStoreMachine):
     """The same of a store that lets go of the records that a base stands for."""
 
     keeps_records = False
+    folds = 0
 
 
-TestShorteningStore = ShorteningStoreMachine.TestCase
-TestShorteningStore.settings = TestSqliteStore.settings
+@pytest.mark.parametrize("machine", [SqliteStoreMachine, ShorteningStoreMachine])
+def test_a_store_holds_what_was_appended_whatever_is_done_to_it(machine: type[SqliteStoreMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))
+
+    assert machine.folds > 0

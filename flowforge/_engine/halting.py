@@ -52,6 +52,7 @@ def stop_dead(job: Job) -> None:
     with job.lock:
         if not job.is_over:
             job.is_over = True
+            job.cancel_timers()
             job.data.epoch = job.epoch = job.epoch + 1
             for worker in job.everyone():
                 if worker.task is not None:

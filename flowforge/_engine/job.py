@@ -99,7 +99,8 @@ class Job:
         self.lock = threading.RLock()
         self.group = Group(data.job_id)
         self.epoch = data.epoch = data.epoch + 1
-        self.in_flight = self.busy = self.timers = 0
+        self.in_flight = self.busy = 0
+        self.timers: set[Timer] = set()
         self.barrier = Barrier()
         self.last_number = 0
         self.unlooked = 0
@@ -363,13 +364,20 @@ class Job:
             with self.lock:
                 if self.is_over:
                     return
-                self.timers -= 1
+                self.timers.remove(timer)
                 self.busy += 1
                 action()
                 self.note_idle()
 
-        self.timers += 1
-        self.dispatcher.call_later(delay, act)
+        timer = self.dispatcher.call_later(delay, act)
+        self.timers.add(timer)
+
+    def cancel_timers(self) -> None:
+        """Have nothing done later any more, for the run is over."""
+        while self.timers:
+            self.timers.pop().cancel()
+        if self.deadline is not None:
+            self.deadline.cancel()
 
     def complete_if_done(self) -> None:
         """Write the completion, if nothing is in flight and nobody keeps the job open."""

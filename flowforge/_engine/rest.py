@@ -67,8 +67,7 @@ def finish(
 ) -> None:
     """Write the record that ends the run, keep what waits as data, and stop the actors."""
     job.is_over = True
-    if job.deadline is not None:
-        job.deadline.cancel()
+    job.cancel_timers()
     data = job.data
     data.goes_on = job.goes_on and status is JobStatus.PAUSED
     data.elapsed += job.clock.monotonic() - job.started_at

@@ -158,17 +158,18 @@ class CommitQueue:
     def wait_for_work(self, timeout: float | None = None) -> bool:
         """Wait for something to do; False once the queue is closed and nothing is left.
 
-        It returns after `timeout` seconds too, and `is_quiet` is true until there is something again.
+        It returns as well when somebody else has done what had come, and after `timeout` seconds without anything: then
+        `is_quiet` is true until something comes.
         """
         with self._lock:
-            while self.is_idle and not self._is_called and not self.is_closing:
+            if self.is_idle and not self._is_called and not self.is_closing:
                 self._is_idle = True
                 if not self._changed.wait(timeout) and self.is_idle:
                     self.is_quiet = True
                     return True
             is_called, self._is_called = self._is_called, False
             self._is_idle = self.is_quiet = False
-            return is_called or not self.is_idle
+            return is_called or not self.is_closing or not self.is_idle
 
     def wake_writer(self) -> None:
         """Have `wait_for_work` return once, whatever there is to do."""

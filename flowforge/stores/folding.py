@@ -3,28 +3,41 @@
 Guarantees:
 
 - `fold` is called on that thread alone, with no lock held.
-- A job whose fold raises is left as it is until the store is opened again.
+- A job whose fold raises, or which is damaged, is left as it is until the store is opened again.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from actors.threads import DaemonThread
 from flowforge.errors import FlowForgeError
-from flowforge.stores.store_errors import StoreFullError, StoreInUseError
+from flowforge.stores.store_errors import StoreDamagedError, StoreFullError, StoreInUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flowforge.stores.sqlite_tables import Stored
     from flowforge.stores.store import Fold, History
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "kept_if_damaged"]
 
 logger = logging.getLogger("flowforge")
+
+_TOLD = "The job %r cannot be shortened, so it keeps all its records."
+
+
+@contextmanager
+def kept_if_damaged(job: str, keep: Callable[[str], None]) -> Iterator[None]:
+    """A block for one job; if that is damaged, `keep` is called with it, and the others go on."""
+    try:
+        yield
+    except StoreDamagedError:
+        logger.exception(_TOLD, job)
+        keep(job)
 
 
 class Folder:
@@ -76,5 +89,5 @@ class Folder:
         try:
             return self._fold(stored.row.job, history)
         except Exception:
-            logger.exception("The job %r cannot be shortened, so it keeps all its records.", stored.row.job)
+            logger.exception(_TOLD, stored.row.job)
             return None

@@ -11,19 +11,23 @@ if TYPE_CHECKING:
 
 __all__ = ["LongJobs"]
 
-_WHILE_BUSY = 10
-"""How many times as long as one job may be all that are long, before they are shortened beside other work.
-
-So a burst is not slowed down by what can be done after it, and what a recovery has to read stays bounded.
-"""
+_AT_LATEST = 10.0
+"""Seconds after which a job that is long waits no more for a moment without other work."""
 
 
 class LongJobs:
-    """The jobs with more than so many records or bytes, if these outweigh their base; for one thread at a time."""
+    """The jobs with more than so many records or bytes, if these outweigh their base; for one thread at a time.
 
-    def __init__(self, most_records: int, most_bytes: int) -> None:
+    While the store is busy, they are shortened when all together have `backlog` times as many, or after ten seconds of
+    `monotonic`. So a burst is not slowed down by what can be done after it, and what a recovery has to read is bounded.
+    """
+
+    def __init__(self, most_records: int, most_bytes: int, backlog: int, monotonic: Callable[[], float]) -> None:
         self._most = most_records, most_bytes
+        self._backlog = backlog
+        self._monotonic = monotonic
         self._rows: dict[str, JobRow] = {}
+        self._since: dict[str, float] = {}
         self._kept: set[str] = set()
         self.on_long: Callable[[], None] | None = None
         """Called, in the middle of things, when there are some."""
@@ -46,7 +50,10 @@ class LongJobs:
 
     def note(self, rows: Iterable[JobRow]) -> None:
         """What jobs have become."""
-        self._rows.update((row.job, row) for row in rows if row.job not in self._kept and self.is_long(row))
+        for row in rows:
+            if row.job not in self._kept and self.is_long(row):
+                self._rows[row.job] = row
+                self._since.setdefault(row.job, self._monotonic())
         self.tell()
 
     def tell(self) -> None:
@@ -59,15 +66,20 @@ class LongJobs:
     def forget(self, job: str) -> None:
         """It is long no more, or there is no such job."""
         self._rows.pop(job, None)
+        self._since.pop(job, None)
+        self._kept.discard(job)
 
     def keep(self, job: str) -> None:
         """It is to stay as it is."""
-        self._kept.add(job)
         self.forget(job)
+        self._kept.add(job)
 
     def next(self, *, is_busy: bool) -> str | None:
         """The job to be shortened now; None if there is none, or if that can wait until the store is busy no more."""
-        rows = self._rows.values()
-        if is_busy and not self._exceeds(sum(row.records for row in rows), sum(row.size for row in rows), _WHILE_BUSY):
+        if not self._rows:
             return None
-        return next(iter(self._rows), None)
+        job, rows = next(iter(self._rows)), self._rows.values()
+        if not is_busy or self._monotonic() - self._since[job] >= _AT_LATEST:
+            return job
+        is_much = self._exceeds(sum(row.records for row in rows), sum(row.size for row in rows), self._backlog)
+        return job if is_much else None

@@ -24,13 +24,12 @@ from actors.clock import Clock, SystemClock
 from actors.process_life import run_in_forked_child
 from flowforge.records import JobMoved, JobReplaced, JobStarted
 from flowforge.stores.byte_layers import Layers
-from flowforge.stores.codec_errors import MissingPartError
 from flowforge.stores.commit_queue import CommitQueue
-from flowforge.stores.folding import Folder
+from flowforge.stores.folding import Folder, kept_if_damaged
 from flowforge.stores.frames import Entry
-from flowforge.stores.lazy_records import LazyRecords
+from flowforge.stores.histories import Histories
 from flowforge.stores.long_jobs import LongJobs
-from flowforge.stores.record_form import decode_record, encode_record
+from flowforge.stores.record_form import encode_record
 from flowforge.stores.retention import checked_statuses, chosen, go_all, named
 from flowforge.stores.sqlite_file import SqliteFile, translated
 from flowforge.stores.sqlite_tables import SqliteTables, Stored
@@ -68,11 +67,11 @@ class SqliteStore:
 
     At most `window` records, or `window_bytes`, wait for the disk before `is_full` says so. A value of more than
     `large_bytes` is kept once a job, however many of its records hold it. A job with more than `fold_records` records,
-    or `fold_bytes`, is shortened if these outweigh its base: as soon as nothing was to be written for a moment, or when
-    all such jobs have ten times as many. `retry_interval` are the seconds between two attempts while the disk is full.
-    A write-ahead log of more than `log_bytes` is cut when nobody reads it. `connection_type` makes the connection. What
-    jobs hold goes through the `layers`, but not who they are: their ids, flows, statuses and times. OptionError for
-    what cannot be.
+    or `fold_bytes`, is shortened if these outweigh its base: as soon as nothing was to be written for a moment, when
+    all such jobs have `fold_backlog` times as many, or after ten seconds. `retry_interval` are the seconds between two
+    attempts while the disk is full. A write-ahead log of more than `log_bytes` is cut when nobody reads it.
+    `connection_type` makes the connection. What jobs hold goes through the `layers`, but not who they are: their ids,
+    flows, statuses and times. OptionError for what cannot be.
     """
 
     is_durable = True
@@ -88,6 +87,7 @@ class SqliteStore:
         large_bytes: int = 16 << 10,
         fold_records: int = 10_000,
         fold_bytes: int = 4 << 20,
+        fold_backlog: int = 10,
         retry_interval: float = 1.0,
         log_bytes: int = 64 << 20,
         clock: Clock | None = None,
@@ -96,21 +96,24 @@ class SqliteStore:
         check_path(path)
         check_codec("SqliteStore", codec)
         check_counts(1, window=window, window_bytes=window_bytes)
-        check_counts(0, large_bytes=large_bytes, fold_records=fold_records, fold_bytes=fold_bytes, log_bytes=log_bytes)
+        check_counts(0, large_bytes=large_bytes, log_bytes=log_bytes)
+        check_counts(0, fold_records=fold_records, fold_bytes=fold_bytes, fold_backlog=fold_backlog)
         check_interval(retry_interval)
         self.path = str(path)
         self.codec = codec
         through = Layers(layers)
+        self._histories = Histories(self.path, codec)
         self._large_bytes = large_bytes
         self._clock = clock or SystemClock()
         self._retry_interval = retry_interval
         self._next_tidy = 0.0
         """When a reader next tries to tidy after one had no space for it, by the monotonic clock."""
 
+        long_jobs = LongJobs(fold_records, fold_bytes, fold_backlog, self._clock.monotonic)
         self._file = SqliteFile(path, StoreForm(codec, through), connection_type)
         try:
             with translated(self._file.path):
-                self._tables = SqliteTables(self._file, LongJobs(fold_records, fold_bytes), through)
+                self._tables = SqliteTables(self._file, long_jobs, through)
                 self._tables.tidy()
             self._file.lock.begin(self._file.identity, self._tables.last_number)
         except BaseException:
@@ -263,15 +266,15 @@ class SqliteStore:
 
     def _history_or_error(self, stored: Stored | FlowForgeError | None) -> History | FlowForgeError:
         if isinstance(stored, Stored):
-            return self._history_of(stored)
+            return self._histories.of(stored)
         return History(None, []) if stored is None else stored
 
     def every_record(self, job: str, from_position: int = 1) -> Iterator[Record]:
         """The safe records of a job from a position on, in order, those that were set aside included."""
         for records, apart in self._parts(job):
             # Positions rise, so the last one tells of all.
-            if records and self._decoded(records[-1], job, apart).position >= from_position:
-                found = (self._decoded(data, job, apart) for data in records)
+            if records and self._histories.decoded(records[-1], job, apart).position >= from_position:
+                found = (self._histories.decoded(data, job, apart) for data in records)
                 yield from (record for record in found if record.position >= from_position)
 
     def _parts(self, job: str) -> Iterator[tuple[list[bytes], Mapping[bytes, bytes]]]:
@@ -286,18 +289,6 @@ class SqliteStore:
             if not part.last:
                 return
             first, last, count = part.job, part.last, count + len(part.records)
-
-    def _history_of(self, stored: Stored, *, is_bare: bool = False) -> History:
-        # To write them again with what is apart, all of them is needed.
-        is_bare = is_bare and not stored.apart
-        decode = partial(self._decoded, job=stored.row.job, apart=stored.apart, is_bare=is_bare)
-        return History(stored.base, LazyRecords(stored.records, decode, is_whole=not stored.apart))
-
-    def _decoded(self, data: bytes, job: str, apart: Mapping[bytes, bytes], *, is_bare: bool = False) -> Record:
-        try:
-            return decode_record(data, job, self.codec, apart, is_bare=is_bare)
-        except MissingPartError as err:
-            raise StoreDamagedError(self.path, f"a large value of the job {job!r}, {err.place}, is missing") from err
 
     # Keeping it small
 
@@ -329,12 +320,15 @@ class SqliteStore:
         with self._io, translated(self._file.path):
             if self.failure is not None:
                 raise self.failure
-            job = self._tables.long_jobs.next(is_busy=not self._queue.is_quiet)
-            stored = None if job is None else self._tables.long_part(job)
-            return None if stored is None else (stored, self._history_of(stored, is_bare=True))
+            while (job := self._tables.long_jobs.next(is_busy=not self._queue.is_quiet)) is not None:
+                with kept_if_damaged(job, self._tables.long_jobs.keep):
+                    if (stored := self._tables.long_part(job)) is not None:
+                        return stored, self._histories.of(stored, is_bare=True)
+                    self._tables.long_jobs.forget(job)
+            return None
 
     def _shorten(self, stored: Stored, base: bytes | None) -> None:
-        with self._tidied() as tables:
+        with self._tidied() as tables, kept_if_damaged(stored.row.job, tables.long_jobs.keep):
             if base is None:
                 tables.long_jobs.keep(stored.row.job)
             else:

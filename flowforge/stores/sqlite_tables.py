@@ -320,9 +320,10 @@ class SqliteTables:
         """
         job = before.row.job
         base = self._layers.wrap(base)
-        self.long_jobs.forget(job)
         rows = self._rows_of([job])
         if not rows or rows[0].first != before.row.first:
+            self.long_jobs.forget(job)
+            self.long_jobs.note(rows)
             return False
         text = "SELECT data FROM chunks WHERE job = ? AND first > ? ORDER BY first"
         rest = self._execute(text, (job, before.last_chunk)).fetchall()
@@ -348,6 +349,7 @@ class SqliteTables:
             head = self._head.with_row(rows[0], row)
             self._file.set_meta("head", head.encode())
         self._head = head
+        self.long_jobs.forget(job)
         self.long_jobs.note([row])
         return True
 

@@ -110,14 +110,18 @@ class SqliteWriter:
                 # Those that could wait while the store was busy need wait no more.
                 self._tables.long_jobs.tell()
                 continue
-            with self._turn:
-                batch, self._left = self._left or self._queue.take_now(), None
-                if batch.entries:
-                    self._commit(batch)
+            if self._left is not None or not self._queue.is_idle:
+                self._write_what_waits()
             self._queue.call_back()
             self._tidy_if_due()
         if self._queue.failure is None:
             self._tidy(is_idle=True)
+
+    def _write_what_waits(self) -> None:
+        with self._turn:
+            batch, self._left = self._left or self._queue.take_now(), None
+            if batch.entries:
+                self._commit(batch)
 
     def _guarded(self, write: Callable[[], None]) -> None:
         try:

@@ -25,7 +25,7 @@ class Shortening(SqliteStore):
         with self._tidied() as tables:
             stored = tables.stored(job)
             assert stored is not None
-            self._shorten(stored, fold(job, self._history_of(stored)))
+            self._shorten(stored, fold(job, self._histories.of(stored)))
 
     def _shorten(self, stored: Stored, base: bytes | None) -> None:
         self._keeps_records = True

@@ -1,6 +1,7 @@
 """When long jobs are shortened: after a burst, or beside it once there is very much."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from flowforge.stores.codec import Codec
@@ -15,8 +16,8 @@ def row(job: str, records: int, size: int = 0, base: int = 0) -> JobRow:
     return JobRow(job, "flow", "running", 1, 0, records, size or records, base, 0)
 
 
-def of(*rows: JobRow, most_bytes: int = 1 << 20) -> LongJobs:
-    found = LongJobs(10, most_bytes)
+def of(*rows: JobRow, most_bytes: int = 1 << 20, monotonic: Callable[[], float] = lambda: 0.0) -> LongJobs:
+    found = LongJobs(10, most_bytes, 10, monotonic)
     found.note(rows)
     return found
 
@@ -36,6 +37,15 @@ def test_ten_times_as_many_records_are_shortened_beside_other_work() -> None:
 def test_ten_times_as_many_bytes_are_shortened_beside_other_work() -> None:
     assert of(row("a", 1, 1000), most_bytes=100).next(is_busy=True) is None
     assert of(row("a", 1, 1001), most_bytes=100).next(is_busy=True) == "a"
+
+
+def test_ten_seconds_of_steady_work_do_not_keep_a_job_long() -> None:
+    times = iter([5.0, 6.0, 14.9, 15.0])
+    jobs = of(row("a", 11), monotonic=lambda: next(times))
+    jobs.note([row("b", 11)])
+
+    assert jobs.next(is_busy=True) is None
+    assert jobs.next(is_busy=True) == "a"
 
 
 def test_jobs_are_very_much_together_in_the_order_in_which_they_became_long() -> None:
@@ -63,6 +73,9 @@ def test_a_job_that_is_to_stay_as_it_is_is_not_told_of_again() -> None:
 
     assert not jobs
     assert jobs.next(is_busy=False) is None
+    jobs.forget("a")
+    jobs.note([row("a", 2000)])
+    assert jobs.next(is_busy=False) == "a"
 
 
 def test_what_became_long_in_a_burst_is_shortened_after_it(tmp_path: Path) -> None:

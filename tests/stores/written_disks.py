@@ -104,7 +104,7 @@ class Life(SqliteStore):
         """Let a base stand for all that a job has."""
         with self._tidied() as tables:
             if (stored := tables.stored(job)) is not None and stored.records:
-                base = _base_of(self._history_of(stored))
+                base = _base_of(self._histories.of(stored))
                 tables.replace(stored, base, keeps_records=job in KEPT)
 
     def forget(self, job: str) -> None:
