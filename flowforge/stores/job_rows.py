@@ -15,11 +15,35 @@ if TYPE_CHECKING:
 
     from flowforge.stores.frames import Entry
 
-__all__ = ["Head", "JobRow", "decoded_rows"]
+__all__ = ["Chunk", "Head", "JobRow", "checksum_of", "decoded_chunks", "decoded_rows", "sum_of"]
 
 _encode = MsgpackEncoder().encode
 _SEAL = 8
 _SUMS = 1 << 63
+_SEEDS = 1 << 32
+
+
+def checksum_of(number: int, data: bytes) -> int:
+    """That of what stands at a number."""
+    return zlib.crc32(data, number % _SEEDS)
+
+
+class Chunk(NamedTuple):
+    """What is known of a chunk of a job, or of its base, without reading it."""
+
+    first: int
+    """The number of its first record; of a base, that of the last chunk that it stands for."""
+    is_base: int
+    records: int
+    """How many it has; 1 of a base."""
+    checksum: int
+    size: int
+    """How many bytes it has."""
+
+
+def sum_of(chunks: Iterable[Chunk]) -> int:
+    """The checksum of a job with these chunks."""
+    return sum(chunk.checksum for chunk in chunks) % _SUMS
 
 
 class JobRow(NamedTuple):
@@ -39,7 +63,7 @@ class JobRow(NamedTuple):
     base: int
     """How many bytes its base has; 0 if there is none."""
     checksum: int
-    """Of its base and its chunks, one after the other."""
+    """The sum of those of its base and its chunks."""
     aside: int = 0
     """How many of the records that its base stands for were set aside."""
     seal: int = 0
@@ -64,7 +88,7 @@ class JobRow(NamedTuple):
             changed=changed,
             records=before.records + len(entries),
             size=before.size + len(chunk) + apart,
-            checksum=zlib.crc32(chunk, before.checksum),
+            checksum=(before.checksum + checksum_of(first, chunk)) % _SUMS,
         ).sealed()
 
     def sealed(self) -> JobRow:
@@ -80,6 +104,14 @@ def decoded_rows(text: str) -> list[JobRow] | None:
     except (ValueError, MsgspecError):
         return None
     return rows if all(row.seal == row.sealed().seal for row in rows) else None
+
+
+def decoded_chunks(text: str) -> list[Chunk] | None:
+    """The chunks that a JSON array holds, in order; None if they are none."""
+    try:
+        return sorted(convert(json.loads(text), list[Chunk]))
+    except (ValueError, MsgspecError):
+        return None
 
 
 class Head(NamedTuple):

@@ -8,14 +8,13 @@ that SQLite gives or takes lets go of the interpreter, and beside busy threads t
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowforge.stores.byte_layers import LayerError
 from flowforge.stores.frames import DamagedFrame, Entry, unpack
-from flowforge.stores.job_rows import Head, JobRow, decoded_rows
+from flowforge.stores.job_rows import Chunk, Head, JobRow, checksum_of, decoded_chunks, decoded_rows, sum_of
 from flowforge.stores.record_form import digests_in
 from flowforge.stores.sqlite_large import LargeValues
 from flowforge.stores.store import KnownJob
@@ -23,7 +22,7 @@ from flowforge.stores.store_errors import StoreDamagedError, StoreFailedError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from flowforge.stores.byte_layers import Layers
     from flowforge.stores.long_jobs import LongJobs
@@ -34,7 +33,6 @@ __all__ = ["Part", "SqliteTables", "Stored"]
 _encode = MsgpackEncoder().encode
 _decode = MsgpackDecoder(list[bytes]).decode
 _ROWS_AT_ONCE = 128
-_SEEDS = 1 << 32
 _COLUMNS = ", ".join(JobRow._fields)
 
 
@@ -147,7 +145,7 @@ class SqliteTables:
                     self._large.keep_only(job, ())
                 else:
                     rows.append(row)
-                    chunks.append((job, firsts[job], 0, len(entries), chunk))
+                    chunks.append((job, firsts[job], 0, len(entries), checksum_of(firsts[job], chunk), chunk))
                     head = head.with_row(before.get(job), row)
             head = head._replace(last_number=self.last_number, last_hash=self.last_hash)
             self._insert("INSERT INTO chunks VALUES", chunks)
@@ -259,28 +257,41 @@ class SqliteTables:
         rows = self._rows_of([job])
         if not rows:
             return None
-        row, base, count, checksum = rows[0], None, 0, 0
+        row, base = rows[0], None
+        part = chunks = self._chunks_of(row)
+        if is_enough is not None:
+            part = list(_as_many_as_needed(row, chunks, is_enough))
         records: list[bytes] = []
-        last = size = 0
-        text = "SELECT first, is_base, count, data FROM chunks WHERE job = ? ORDER BY first"
+        for chunk, data in zip(part, self._data_of(job, part), strict=True):
+            if chunk.is_base:
+                base = self._unwrapped(job, data)
+            else:
+                records += self._records_in(job, data, chunk.records)
+        return Stored(row, base, records, self._large.of(job, records), part[-1].first)
+
+    def _chunks_of(self, row: JobRow) -> list[Chunk]:
+        """All chunks of a job, its base first; StoreDamagedError if one is missing, or not known as it was written."""
+        columns = "CAST(first AS INTEGER), CAST(is_base AS INTEGER), CAST(count AS INTEGER), CAST(checksum AS INTEGER)"
+        text = f"SELECT json_group_array(json_array({columns}, length(data))) FROM chunks WHERE job = ?"  # noqa: S608 - our own words
+        chunks = decoded_chunks(self._execute(text, (row.job,)).fetchone()[0])
+        if chunks is not None and sum_of(chunks) == row.checksum:
+            counts = [chunk.records for chunk in chunks if not chunk.is_base]
+            if sum(counts) == row.records and len(chunks) - len(counts) == (row.base > 0) and chunks:
+                return chunks
+        raise self._damage(f"records of the job {row.job!r} are not what was written")
+
+    def _data_of(self, job: str, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        """What these chunks of a job, which follow one another, hold."""
+        if not chunks:
+            return
+        text = "SELECT data FROM chunks WHERE job = ? AND first BETWEEN ? AND ? ORDER BY first"
         # One after the other, for all at once would be in memory twice.
-        with closing(self._execute(text, (job,))) as chunks:
-            for first, is_base, length, data in chunks:
-                if not (isinstance(first, int) and isinstance(length, int) and isinstance(data, bytes)):
+        with closing(self._execute(text, (job, chunks[0].first, chunks[-1].first))) as found:
+            for chunk in chunks:
+                (data,) = found.fetchone() or (None,)
+                if not isinstance(data, bytes) or checksum_of(chunk.first, data) != chunk.checksum:
                     raise self._damage(f"records of the job {job!r} are not what was written")
-                checksum = zlib.crc32(data, checksum)
-                if not is_base:
-                    count += length
-                    if is_enough is not None and is_enough(row._replace(size=size, records=len(records)), row):
-                        continue
-                    size += len(data)
-                    records += self._records_in(job, data, length)
-                else:
-                    base = self._unwrapped(job, data)
-                last = first
-        if checksum != row.checksum or count != row.records or (base is None) != (row.base == 0):
-            raise self._damage(f"records of the job {job!r} are not what was written")
-        return Stored(row, base, records, self._large.of(job, records), last)
+                yield data
 
     def _records_in(self, job: str, data: bytes, count: int) -> list[bytes]:
         try:
@@ -308,7 +319,7 @@ class SqliteTables:
         if found is None:
             return None
         end, checksum, data, left = found
-        if not (isinstance(end, int) and isinstance(data, bytes)) or zlib.crc32(data, end % _SEEDS) != checksum:
+        if not (isinstance(end, int) and isinstance(data, bytes)) or checksum_of(end, data) != checksum:
             raise self._damage(f"old records of the job {job!r} are not what was written")
         records = _decode(self._unwrapped(job, data))
         return Part(rows[0].first, end, records, self._large.of(job, records), rows[0].aside - left)
@@ -325,26 +336,23 @@ class SqliteTables:
             self.long_jobs.forget(job)
             self.long_jobs.note(rows)
             return False
-        text = "SELECT data FROM chunks WHERE job = ? AND first > ? ORDER BY first"
-        rest = self._execute(text, (job, before.last_chunk)).fetchall()
-        checksum = zlib.crc32(base)
-        for (data,) in rest:
-            checksum = zlib.crc32(data, checksum)
-        size = sum(len(data) for (data,) in rest)
+        rest = [chunk for chunk in self._chunks_of(rows[0]) if chunk.first > before.last_chunk]
+        made = Chunk(before.last_chunk, 1, 1, checksum_of(before.last_chunk, base), len(base))
         left = rows[0].records - len(before.records)
-        row = rows[0]._replace(records=left, size=size, base=len(base), checksum=checksum)
+        size = sum(chunk.size for chunk in rest)
+        row = rows[0]._replace(records=left, size=size, base=len(base), checksum=sum_of([made, *rest]))
         if keeps_records:
             row = row._replace(aside=row.aside + len(before.records))
         row = row.sealed()
         with self._file.transaction():
             if keeps_records:
                 old = self._layers.wrap(_encode(before.records))
-                part = (job, before.last_chunk, len(before.records), zlib.crc32(old, before.last_chunk % _SEEDS), old)
+                part = (job, before.last_chunk, len(before.records), checksum_of(before.last_chunk, old), old)
                 self._insert("INSERT INTO aside VALUES", [part])
             if before.apart and not row.aside:
-                self._large.keep_only(job, self._named(job, [data for (data,) in rest]))
+                self._large.keep_only(job, self._named(job, self._data_of(job, rest)))
             self._execute("DELETE FROM chunks WHERE job = ? AND first <= ?", (job, before.last_chunk))
-            self._insert("INSERT INTO chunks VALUES", [(job, before.last_chunk, 1, 1, base)])
+            self._insert("INSERT INTO chunks VALUES", [(job, *made[:-1], base)])
             self._insert("INSERT OR REPLACE INTO jobs VALUES", [row])
             head = self._head.with_row(rows[0], row)
             self._file.set_meta("head", head.encode())
@@ -377,3 +385,16 @@ class SqliteTables:
 
     def _damage(self, problem: str) -> StoreDamagedError:
         return StoreDamagedError(str(self._file.path), problem)
+
+
+def _as_many_as_needed(
+    row: JobRow, chunks: Iterable[Chunk], is_enough: Callable[[JobRow, JobRow], bool]
+) -> Iterator[Chunk]:
+    """The first of a job's chunks, as many as are enough together."""
+    size = records = 0
+    for chunk in chunks:
+        if not chunk.is_base:
+            if is_enough(row._replace(size=size, records=records), row):
+                return
+            size, records = size + chunk.size, records + chunk.records
+        yield chunk
