@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from actors.turn_context import is_inside_turn
 from flowforge._engine.control import new_message, write_shared
 from flowforge.held_interrupts import whole
 from flowforge.job_errors import StaleJobStateError, UnknownJobError
 from flowforge.job_status import JobStatus
 from flowforge.records import Delivery, MessagePosted, Record, SharedChange, SharedWritten
-from flowforge.step_context import CURRENT_STEP
+from flowforge.step_context import CURRENT_STEP, MAY_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,12 +100,15 @@ def last_number(job_state: JobState) -> int:
 
 
 def wait_until_safe(job_state: JobState, timeout: float | None = None) -> bool:
-    """Return when all that was done to a job is on disk; at once inside a step, and without a store.
+    """Return when all that was done to a job is on disk; at once without a store, and where nobody may wait.
 
-    False after `timeout` seconds.
+    That is inside a step, and in functions of the user's that are called with a job's lock held. False after `timeout`
+    seconds.
     """
     log = job_state.log
     if log is None or not log.is_durable or CURRENT_STEP.get() is not None:
+        return True
+    if not (MAY_WAIT.get() or (MAY_WAIT.get() is None and not is_inside_turn())):
         return True
     return cast("Store", log).wait_until_safe(last_number(job_state), timeout)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from flowforge._engine.fitting import check_letter_fits
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept, in_one_frame
 from flowforge.graph_errors import FlowNotRegisteredError
-from flowforge.held_interrupts import whole
+from flowforge.held_interrupts import HeldInterrupts, locked, whole
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError, RuntimeClosedError
 from flowforge.job_status import JobStatus
 from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
@@ -36,7 +37,7 @@ def requeue_letter(job_state: JobState, letter_id: str) -> None:
         _requeue(job_state, letter_id)
 
 
-@whole
+@locked
 def _requeue(job_state: JobState, letter_id: str) -> None:
     check_is_kept(job_state)
     letter = _letter(job_state, letter_id)
@@ -44,23 +45,25 @@ def _requeue(job_state: JobState, letter_id: str) -> None:
         raise NoCursorError(letter.routine, "requeued")
     live, status = job_state.live, job_state.committed_status
     if live is not None and not live.is_over:
-        control.requeue(live, letter)
+        with HeldInterrupts():
+            control.requeue(live, letter)
         return
     if status is JobStatus.CANCELLED:
         raise JobFinishedError(job_state.job_id, status, "requeue a dead letter", "Start a new job.")
     _check_flow_is_known(job_state)
     _check_fits(job_state, letter)
     if status is not JobStatus.COMPLETED:
-        _Return(job_state, letter).keep()
-        return
-    returned = _UndoableReturn(job_state, letter)
-    if live is None or live.rested.is_set():
+        with HeldInterrupts():
+            _Return(job_state, letter).keep()
+    elif live is None or live.rested.is_set():
         # Under the lock: who requeues another letter meanwhile waits, and finds the job running.
-        _reopen(job_state, live, returned)
+        _reopen(job_state, live, letter)
     else:
         # Its hooks still run; it is reopened before anybody is told that it rests, or after a crash.
-        _wait_for_resume(job_state, returned, goes_on=True)
-        live.before_rest = lambda: _reopen(job_state, live, returned)
+        with HeldInterrupts():
+            returned = _Return(job_state, letter)
+            _wait_for_resume(job_state, returned, goes_on=True)
+            live.before_rest = lambda: _reopen_later(job_state, live, returned)
 
 
 class _Return:
@@ -121,26 +124,41 @@ def _check_fits(job_state: JobState, letter: DeadLetter) -> None:
         check_letter_fits(job_state.data, letter, plan)
 
 
-def _reopen(job_state: JobState, live: Job | None, returned: _UndoableReturn) -> None:
-    """Let a completed job go on with what was returned, or wait with it; if it cannot, nothing is returned."""
+def _reopen(job_state: JobState, live: Job | None, letter: DeadLetter) -> None:
+    """Let a completed job go on with a letter, or wait with it; if it cannot, it stays as it is."""
     host = live.host if live is not None else job_state.host
+    returned: _UndoableReturn | None = None
     try:
+        with HeldInterrupts():
+            returned = _UndoableReturn(job_state, letter)
         if host is not None and host.reopen(job_state, returned.keep):
             return
     except RuntimeClosedError:
         # Its runtime has gone in between.
         pass
     except BaseException:
-        if returned.is_kept:
-            _wait_for_resume(job_state, returned)
-        else:
-            returned.undo()
+        with HeldInterrupts():
+            # Ctrl-C may have come when it had begun.
+            if returned is not None and job_state.live is live:
+                if returned.is_kept:
+                    _wait_for_resume(job_state, returned)
+                else:
+                    returned.undo()
         raise
-    _wait_for_resume(job_state, returned)
+    with HeldInterrupts():
+        assert returned is not None, "the runtime was asked with it"
+        _wait_for_resume(job_state, returned)
+
+
+def _reopen_later(job_state: JobState, live: Job, returned: _Return) -> None:
+    """Let a job go on that waits with what was returned; if its runtime has gone, the next one does so."""
+    with suppress(RuntimeClosedError):
+        live.host.reopen(job_state, returned.keep)
 
 
 def _wait_for_resume(job_state: JobState, returned: _Return, *, goes_on: bool = False) -> None:
     facts = {"status": JobStatus.PAUSED.value, "elapsed": job_state.data.elapsed, "goes_on": goes_on}
+    job_state.data.goes_on = goes_on
     with in_one_frame(job_state.log):
         returned.keep()
         append_at_rest(job_state, JobMoved, **facts, reason="A dead letter was requeued.")

@@ -80,6 +80,8 @@ class DurableJobs:
 
     def give_store_back(self, jobs: Iterable[JobState]) -> None:
         """Let another runtime take the store, if this one still has it; nothing more is done to these jobs of its."""
+        # Also of one that was interrupted while it took the store: whoever closes that waits for the fold.
+        self._may_fold.set()
         with self.starting:
             if not self._has_store:
                 return
@@ -95,7 +97,6 @@ class DurableJobs:
                 return
             if isinstance(self.store, PrunableStore):
                 self.store.let_go_with(None)
-            self._may_fold.set()
             if isinstance(self.store, FoldingStore):
                 self.store.fold_with(None)
             self._has_store = False

@@ -10,6 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from functools import wraps
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
-__all__ = ["HeldInterrupts", "Locked", "holding", "whole"]
+__all__ = ["HeldInterrupts", "Locked", "holding", "locked", "whole"]
 
 # The interpreter's own, if it shows that: the functions around it, which make enums, cost ten times as much.
 _SIGNALS: Any = getattr(signal, "_signal", signal)
@@ -33,14 +34,16 @@ T = TypeVar("T")
 class HeldInterrupts:
     """A block, entered once, in which Ctrl-C is put off; it costs the main thread some microseconds."""
 
-    __slots__ = ("_come", "_handler")
+    __slots__ = ("_come", "_frame", "_handler")
 
     def __init__(self) -> None:
         self._handler: Callable[[int, FrameType | None], Any] | None = None
+        self._frame: FrameType | None = None
+        """Where the block is, while it lasts."""
         self._come: list[FrameType | None] = []
 
     def __enter__(self) -> None:
-        self.begin()
+        self.begin(sys._getframe(1))  # noqa: SLF001 - there is no other way to it that costs as little
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -48,8 +51,9 @@ class HeldInterrupts:
         self.end()
         self.let_come()
 
-    def begin(self) -> None:
-        """Put Ctrl-C off from now on."""
+    def begin(self, frame: FrameType) -> None:
+        """Put Ctrl-C off from now on, as long as this frame is at work."""
+        self._frame = frame
         if threading.current_thread() is threading.main_thread():
             handler = _SIGNALS.getsignal(_SIGINT)
             if callable(handler):
@@ -60,13 +64,22 @@ class HeldInterrupts:
                     # The main thread of a subinterpreter, which no signal reaches.
                     self._handler = None
 
-    def _note(self, _number: int, frame: FrameType | None) -> None:
-        self._come.append(frame)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        caller = frame
+        while caller is not None and caller is not self._frame:
+            caller = caller.f_back
+        if caller is not None or self._handler is None:
+            self._come.append(frame)
+            return
+        # A handler of another signal that raised has ended the block without its end.
+        _SIGNALS.signal(_SIGINT, self._handler)
+        self._handler(number, frame)
 
     def end(self) -> None:
         """Put it off no longer."""
         if self._handler is not None:
             _SIGNALS.signal(_SIGINT, self._handler)
+        self._frame = None
 
     def let_come(self) -> None:
         """Call the program's handler if Ctrl-C was put off."""
@@ -95,26 +108,41 @@ def holding(owner: Locked) -> Iterator[None]:
                 return
 
 
+def locked(do: Callable[Concatenate[O, P], T]) -> Callable[Concatenate[O, P], T]:
+    """Have `do` called with the lock of its first argument held."""
+
+    @wraps(do)
+    def done(owner: O, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            lock = owner.lock
+            # Not by `holding`: interrupted where that returns, it would keep the lock.
+            with lock:
+                if lock is owner.lock:
+                    return do(owner, *args, **kwargs)
+
+    return done
+
+
 def whole(do: Callable[Concatenate[O, P], T]) -> Callable[Concatenate[O, P], T]:
     """Have `do` called with the lock of its first argument held, and done whole: Ctrl-C comes before it or after.
 
     Nothing is to be waited for in it, since Ctrl-C would not end that.
     """
 
+    def put_off(owner: O, held: HeldInterrupts, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            held.begin(sys._getframe())  # noqa: SLF001 - as above
+            return do(owner, *args, **kwargs)
+        finally:
+            held.end()
+
+    with_lock = locked(put_off)
+
     @wraps(do)
     def done(owner: O, /, *args: P.args, **kwargs: P.kwargs) -> T:
         held = HeldInterrupts()
         try:
-            while True:
-                lock = owner.lock
-                # Not by `holding`: interrupted where that returns, it would keep the lock.
-                with lock:
-                    if lock is owner.lock:
-                        try:
-                            held.begin()
-                            return do(owner, *args, **kwargs)
-                        finally:
-                            held.end()
+            return with_lock(owner, held, *args, **kwargs)
         finally:
             held.let_come()
 

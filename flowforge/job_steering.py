@@ -38,14 +38,16 @@ def live_of(job_state: JobState, asked: str) -> Job | None:
 def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float | None) -> list[StillRunning]:
     """Do what `JobState.pause` promises."""
     check_wait(timeout)
-    begin_to_pause(job_state, reason, checkpoint)
-    live = job_state.live
-    # One whose run is over already may still have to rest: its hooks run, or the disk has not got it yet.
-    if live is None or CURRENT_STEP.get() is not None:
-        return []
-    if live.dispatcher.wait_for(live.rested, timeout):
-        return []
-    return control.interrupt_async_steps(live)
+    live: Job | None = None
+    while True:
+        begin_to_pause(job_state, reason, checkpoint)
+        before, live = live, job_state.live
+        # One whose run is over already may still have to rest: its hooks run, or the disk has not got it yet.
+        if live is None or live is before or CURRENT_STEP.get() is not None:
+            return []
+        if not live.dispatcher.wait_for(live.rested, timeout):
+            return control.interrupt_async_steps(live)
+        # A letter that was requeued meanwhile has reopened it.
 
 
 def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:

@@ -4,7 +4,7 @@ import contextvars
 import random
 from typing import Any, Protocol
 
-__all__ = ["CURRENT_STEP", "StepContext"]
+__all__ = ["CURRENT_STEP", "MAY_WAIT", "StepContext"]
 
 
 class StepContext(Protocol):
@@ -71,3 +71,9 @@ class StepContext(Protocol):
 
 
 CURRENT_STEP: contextvars.ContextVar[StepContext | None] = contextvars.ContextVar("flowforge_step", default=None)
+
+MAY_WAIT: contextvars.ContextVar[bool | None] = contextvars.ContextVar("flowforge_may_wait", default=None)
+"""Whether a command may wait for the disk here; None where that depends on whether this is a turn.
+
+In turns user's functions are called with a job's lock held, which the store's writer may need before it writes on.
+"""

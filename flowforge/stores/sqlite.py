@@ -308,9 +308,10 @@ class SqliteStore:
         if self._folder is not None:
             raise StoreInUseError(self.path, None)
         self._keeps_records = keeps_records
-        self._folder = Folder(self._next_long, self._shorten, fold)
-        self._tables.long_jobs.on_long = self._folder.look
-        self._folder.start()
+        folder = Folder(self._next_long, self._shorten, fold)
+        folder.start()
+        self._folder = folder
+        self._tables.long_jobs.on_long = folder.look
 
     def _stop_folding(self) -> None:
         if (folder := self._folder) is not None:

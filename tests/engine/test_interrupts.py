@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,3 +271,52 @@ def test_a_program_without_a_handler_is_given_none(handler: signal.Handlers) -> 
             assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("kind", ["whole", "block"])
+def test_a_handler_that_raises_does_not_take_ctrl_c_for_ever(kind: str) -> None:
+    class ToldError(Exception):
+        pass
+
+    def tell(*_: object) -> None:
+        raise ToldError
+
+    class Owner:
+        lock = threading.RLock()
+
+    def block() -> None:
+        with HeldInterrupts():
+            pass
+
+    do = whole(lambda owner: None)
+    call = block if kind == "block" else lambda: do(Owner())
+    before, mine = signal.signal(signal.SIGTERM, tell), signal.getsignal(signal.SIGINT)
+    lost = 0
+    try:
+        for at in range(1, 40):
+            seen = 0
+
+            def look(frame: Any, event: str, _: object, at: int = at) -> None:
+                nonlocal seen
+                if frame.f_code.co_filename.endswith("held_interrupts.py") and event in {"call", "return", "c_return"}:
+                    seen += 1
+                    if seen == at:
+                        sys.setprofile(None)
+                        signal.raise_signal(signal.SIGTERM)
+
+            sys.setprofile(look)
+            try:
+                call()
+            except ToldError:
+                pass
+            finally:
+                sys.setprofile(None)
+            try:
+                signal.raise_signal(signal.SIGINT)
+                lost += 1
+            except KeyboardInterrupt:
+                assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert lost == 0

@@ -348,6 +348,23 @@ def test_a_letter_requeued_just_before_the_rest_reopens_the_job(
     assert (job.status, flaky.seen, job.dead_letters, job.data.pending) == ("completed", [1, 2], [], {})
 
 
+def test_a_pause_just_before_the_rest_waits_for_what_a_requeue_reopens(
+    stepped: Runtime, dispatcher: SteppedDispatcher, graph: Graph
+) -> None:
+    flaky = Flaky()
+    job = with_letters(stepped, graph, flaky)
+    job.requeue_dead_letter(requeued_until_the_rest(job, dispatcher))
+
+    job.pause("hold on")
+    paused = job.is_resting, job.status, job.data.pending
+    stepped.resume_job(job)
+    dispatcher.run_until_idle()
+
+    assert paused[:2] == (True, "paused")
+    assert paused[2]
+    assert (job.status, flaky.seen) == ("completed", [1, 2])
+
+
 def test_a_letter_is_requeued_once_just_before_the_rest_too(graph: Graph) -> None:
     flaky, dispatcher = Flaky(), SteppedDispatcher()
     with Runtime(dispatcher=dispatcher) as runtime:

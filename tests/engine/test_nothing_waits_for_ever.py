@@ -1,0 +1,212 @@
+"""Nobody waits with a lock of a job held, and nothing half begun is waited for."""
+
+import itertools
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowforge.activation_policies import Activation, Waiting, custom_policy, immediate_policy
+from flowforge.durable_jobs import DurableJobs
+from flowforge.error_handler import ErrorHandler, ErrorStrategy
+from flowforge.flow import Flow
+from flowforge.job_state import JobState
+from flowforge.routine import Routine
+from flowforge.runtime import Runtime
+from flowforge.stores.codec import Codec
+from flowforge.stores.sqlite import SqliteStore
+from tests.engine.machine import Machine
+
+Chain = Callable[..., Flow]
+SKIP = ErrorHandler(ErrorStrategy.SKIP)
+WRITES = {
+    "log": lambda job: job.shared_log.append(1),
+    "data": lambda job: job.shared_data.add("n"),
+    "pause": lambda job: job.request_pause("enough"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("caller", ["policy", "error handler", "update_with"])
+def test_nobody_waits_for_the_disk_with_the_lock_of_a_job_held(chain: Chain, write: str, caller: str) -> None:
+    machine, waited_with_lock = Machine(), []
+
+    def act() -> None:
+        WRITES[write](job)
+
+    def decide(waiting: Waiting) -> Activation | None:
+        act()
+        return immediate_policy().decide(waiting)
+
+    class Acting(ErrorHandler):
+        def decide(self, error: BaseException, failures: int, draw: float = 0.0) -> Any:
+            act()
+            return super().decide(error, failures, draw)
+
+    class Node(Routine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.define_slot("input")
+            self.set_logic(self.work)
+            if caller == "policy":
+                self.set_activation_policy(custom_policy(decide))
+
+        def work(self, slot_data: Any, policy_message: Any, job_state: Any) -> None:
+            if caller == "error handler":
+                raise ValueError
+
+    flow = Flow("flow")
+    flow.add_routine(Node(), "a")
+    flow.set_error_handler(Acting(ErrorStrategy.SKIP))
+    runtime = machine.boot(flow)
+    job = runtime.exec(flow, job_id="job", keep_alive=True)
+    store: Any = machine.store
+    real = store.wait_until_safe
+
+    def watched(number: int, timeout: float | None = None) -> bool:
+        assert job.live is not None
+        waited_with_lock.append(job.live.lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001
+        return bool(real(number, timeout))
+
+    runtime.post(job, "a", "input", {})
+    store.wait_until_safe = watched
+    if caller == "update_with":
+        job.shared_data.update_with("k", lambda value: act())
+    else:
+        machine.run(lets_time_pass=False)
+
+    assert True not in waited_with_lock
+
+
+# A letter that is requeued while the hooks of a completed job run
+
+
+class Picky(Routine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.define_slot("input", handler=self.handle)
+        self.define_event("out", ["n"])
+
+    def handle(self, n: int) -> None:
+        if n not in ACCEPTED:
+            raise ValueError(n)
+        self.emit("out", n=n)
+
+    def on_stop(self) -> None:
+        pass
+
+
+ACCEPTED: set[int] = set()
+
+
+def picky() -> Flow:
+    flow = Flow("flow")
+    flow.add_routine(Picky(), "a")
+    flow.set_error_handler(SKIP)
+    return flow
+
+
+def requeued_while_hooks_run(machine: Machine) -> JobState:
+    ACCEPTED.clear()
+    flow = picky()
+    job = machine.boot(flow).exec(flow, entry_params={"n": 1}, job_id="job")
+    machine.run(lets_time_pass=False, until=lambda: job.live is not None and job.live.is_over)
+    ACCEPTED.add(1)
+    job.requeue_dead_letter(job.dead_letters[0].id)
+    return job
+
+
+def test_a_job_that_is_being_reopened_goes_on_after_a_shutdown_as_after_a_crash() -> None:
+    machine = Machine()
+    requeued_while_hooks_run(machine)
+    machine.runtime.shutdown(wait=False)
+    machine.store.flush()
+
+    machine.boot(picky())
+    machine.run()
+
+    job = machine.runtime.get_job("job")
+    assert job is not None
+    assert (job.status, job.outputs) == ("completed", {"a.out": [{"n": 1}]})
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_ends_a_hook_that_a_requeue_waits_for(chain: Chain, tmp_path: Path) -> None:
+    def refuse(self: Routine, n: int) -> None:
+        raise ValueError(n)
+
+    place = f"sqlite:///{tmp_path / 'jobs.db'}"
+    flow = chain(refuse, error_handler=SKIP)
+    with Runtime(2, store=place, flows=[flow]) as runtime:
+        job = runtime.exec(flow, entry_params={"n": 1})
+        assert job.wait(30)
+        letter = job.dead_letters[0].id
+    is_whole = []
+    newer = chain(refuse, version=2, error_handler=SKIP)
+
+    def hook(job: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        is_whole.append(1)
+
+    newer.migrate(1, hook)
+    with Runtime(2, store=place, flows=[newer]) as runtime, pytest.raises(KeyboardInterrupt):
+        runtime.requeue_dead_letter(letter)
+
+    assert not is_whole
+
+
+def test_an_interrupted_start_leaves_a_store_that_can_be_closed(chain: Chain, tmp_path: Path) -> None:
+    flow = chain(lambda self, n: None)
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path, Codec())
+    with Runtime(2, store=store, flows=[flow]) as runtime:
+        job = runtime.exec(flow, job_id="job", keep_alive=True)
+        for n in range(50):
+            runtime.post(job, "a", "input", {"n": n})
+    store.close()
+    hung = []
+    for at in itertools.count(1):
+        copy = tmp_path / f"copy{at}.db"
+        shutil.copy(path, copy)
+        store = SqliteStore(copy, Codec(), fold_records=5)
+        seen = 0
+
+        def look(frame: Any, event: str, _: object, at: int = at) -> None:
+            nonlocal seen
+            names, name = [], frame
+            while name is not None:
+                names.append(name.f_code)
+                name = name.f_back
+            ours = f"{os.sep}flowforge{os.sep}" in frame.f_code.co_filename
+            # Not while the thread is being made, which is another story.
+            is_new = any(code.co_name == "fold_with" for code in names)
+            if event in {"call", "c_return"} and ours and not is_new and DurableJobs.take_store.__code__ in names:
+                seen += 1
+                if seen == at:
+                    sys.setprofile(None)
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.setprofile(look)
+        try:
+            Runtime(2, store=store, flows=[flow]).shutdown()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        closing = threading.Thread(target=store.close, daemon=True)
+        closing.start()
+        closing.join(2)
+        if closing.is_alive():
+            hung.append(at)
+        if seen < at:
+            break
+
+    assert hung == []
