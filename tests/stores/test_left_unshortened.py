@@ -62,7 +62,7 @@ def test_what_waiters_write_for_themselves_comes_into_chunks_too(tmp_path: Path,
 
     in_thread(write)
 
-    assert folds.called.acquire(timeout=2)
+    assert folds.called.acquire(timeout=30)
     assert store._tables.backlog[0] <= 2048  # noqa: SLF001 - what a start has to read
     store.close()
 
@@ -74,7 +74,7 @@ def test_a_full_disk_does_not_leave_a_job_long_for_ever(tmp_path: Path, folds: F
     store.jobs()
     folds.may_go_on.clear()
     store.fold_with(folds)
-    assert folds.called.acquire(timeout=10)
+    assert folds.called.acquire(timeout=30)
     connections.trouble = FULL
     folds.may_go_on.set()
     # Waits for the base that is being made, for which there is no space.
@@ -84,7 +84,7 @@ def test_a_full_disk_does_not_leave_a_job_long_for_ever(tmp_path: Path, folds: F
 
     store.fold_with(folds)
 
-    assert folds.called.acquire(timeout=3)
+    assert folds.called.acquire(timeout=30)
     store.close()
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_job_does_not_keep_others_long(tmp_path: Path, folds: Folds) -
 
     store.fold_with(folds)
 
-    assert folds.called.acquire(timeout=3)
+    assert folds.called.acquire(timeout=30)
     assert folds.jobs == ["sound"]
     store.close()
 
@@ -113,7 +113,7 @@ def test_a_new_job_of_an_id_whose_last_job_could_not_be_shortened_is(tmp_path: P
     store.fold_with(folds)
     filled(store, "a", 500)
     store.jobs()
-    assert folds.called.acquire(timeout=10)
+    assert folds.called.acquire(timeout=30)
     store.fold_with(None)
     store.delete("a")
     folds.fails = False
@@ -122,7 +122,7 @@ def test_a_new_job_of_an_id_whose_last_job_could_not_be_shortened_is(tmp_path: P
     filled(store, "a", 500)
     store.jobs()
 
-    assert folds.called.acquire(timeout=3)
+    assert folds.called.acquire(timeout=30)
     store.close()
 
 
@@ -132,12 +132,12 @@ def test_a_job_that_takes_the_place_of_one_being_shortened_is_shortened(tmp_path
     store.fold_with(folds)
     filled(store, "a", 500)
     store.jobs()
-    assert folds.called.acquire(timeout=10)
+    assert folds.called.acquire(timeout=30)
     store.delete("a")
     filled(store, "a", 400)
     store.jobs()
 
     folds.may_go_on.set()
 
-    assert folds.called.acquire(timeout=3)
+    assert folds.called.acquire(timeout=30)
     store.close()
