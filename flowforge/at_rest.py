@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from actors.turn_context import is_inside_turn
 from flowforge._engine.control import new_message, write_shared
 from flowforge.held_interrupts import whole
 from flowforge.job_errors import StaleJobStateError, UnknownJobError
@@ -106,9 +105,7 @@ def wait_until_safe(job_state: JobState, timeout: float | None = None) -> bool:
     seconds.
     """
     log = job_state.log
-    if log is None or not log.is_durable or CURRENT_STEP.get() is not None:
-        return True
-    if not (MAY_WAIT.get() or (MAY_WAIT.get() is None and not is_inside_turn())):
+    if log is None or not log.is_durable or CURRENT_STEP.get() is not None or not MAY_WAIT.get():
         return True
     return cast("Store", log).wait_until_safe(last_number(job_state), timeout)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from flowforge._engine import control
 from flowforge._engine.fitting import check_letter_fits
+from flowforge._engine.logs import logger
 from flowforge._engine.step import Step
 from flowforge.at_rest import append_at_rest, check_is_kept, in_one_frame
+from flowforge.errors import FlowForgeError
 from flowforge.graph_errors import FlowNotRegisteredError
 from flowforge.held_interrupts import HeldInterrupts, locked, whole
 from flowforge.job_errors import DeadLetterNotFoundError, JobFinishedError, NoCursorError, RuntimeClosedError
@@ -18,6 +19,7 @@ from flowforge.records import DeadLetterPurged, DeadLetterRequeued, JobMoved
 from flowforge.step_context import CURRENT_STEP
 
 if TYPE_CHECKING:
+    from flowforge._engine.host import JobHost
     from flowforge._engine.job import Job
     from flowforge._engine.job_data import DeadLetter
     from flowforge.job_state import JobState
@@ -131,11 +133,9 @@ def _reopen(job_state: JobState, live: Job | None, letter: DeadLetter) -> None:
     try:
         with HeldInterrupts():
             returned = _UndoableReturn(job_state, letter)
-        if host is not None and host.reopen(job_state, returned.keep):
-            return
-    except RuntimeClosedError:
-        # Its runtime has gone in between.
-        pass
+        if not _has_reopened(job_state, host, returned):
+            with HeldInterrupts():
+                _wait_for_resume(job_state, returned)
     except BaseException:
         with HeldInterrupts():
             # Ctrl-C may have come when it had begun.
@@ -145,15 +145,25 @@ def _reopen(job_state: JobState, live: Job | None, letter: DeadLetter) -> None:
                 else:
                     returned.undo()
         raise
-    with HeldInterrupts():
-        assert returned is not None, "the runtime was asked with it"
-        _wait_for_resume(job_state, returned)
+
+
+def _has_reopened(job_state: JobState, host: JobHost | None, returned: _Return) -> bool:
+    """Let a job go on; False if its runtime has gone, even in between."""
+    try:
+        return host is not None and host.reopen(job_state, returned.keep)
+    except RuntimeClosedError:
+        return False
 
 
 def _reopen_later(job_state: JobState, live: Job, returned: _Return) -> None:
     """Let a job go on that waits with what was returned; if its runtime has gone, the next one does so."""
-    with suppress(RuntimeClosedError):
-        live.host.reopen(job_state, returned.keep)
+    try:
+        _has_reopened(job_state, live.host, returned)
+    except FlowForgeError:
+        # It waits for its resume, and somebody may just have asked for that. Nobody is left to be told.
+        logger.warning(
+            "The job %r, a dead letter of which was requeued, does not go on.", job_state.job_id, exc_info=True
+        )
 
 
 def _wait_for_resume(job_state: JobState, returned: _Return, *, goes_on: bool = False) -> None:

@@ -32,7 +32,10 @@ T = TypeVar("T")
 
 
 class HeldInterrupts:
-    """A block, entered once, in which Ctrl-C is put off; it costs the main thread some microseconds."""
+    """A block, entered once, in which Ctrl-C is put off; it costs the main thread some microseconds.
+
+    Not around a `yield` or an `await`.
+    """
 
     __slots__ = ("_come", "_frame", "_handler")
 

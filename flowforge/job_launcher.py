@@ -29,7 +29,7 @@ from flowforge.runtime_checks import (
     registered_flow,
     warn_of_concurrency,
 )
-from flowforge.step_context import CURRENT_STEP
+from flowforge.step_context import CURRENT_STEP, MAY_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,6 +229,7 @@ class JobLauncher(JobDirectory):
         context = contextvars.copy_context()
         context.run(CURRENT_STEP.set, None)
         context.run(TURN_DEPTH.set, 1)
+        context.run(MAY_WAIT.set, True)  # noqa: FBT003 - a value
         warn_of_concurrency(plan, self.options.thread_pool_size)
         state.clock, state.log = self.dispatcher.clock, self.log
         return Job(

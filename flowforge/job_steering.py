@@ -38,16 +38,21 @@ def live_of(job_state: JobState, asked: str) -> Job | None:
 def pause_job(job_state: JobState, reason: str, checkpoint: Any, timeout: float | None) -> list[StillRunning]:
     """Do what `JobState.pause` promises."""
     check_wait(timeout)
-    live: Job | None = None
+    deadline: float | None = None
     while True:
-        begin_to_pause(job_state, reason, checkpoint)
-        before, live = live, job_state.live
+        is_pausing = begin_to_pause(job_state, reason, checkpoint)
+        live = job_state.live
         # One whose run is over already may still have to rest: its hooks run, or the disk has not got it yet.
-        if live is None or live is before or CURRENT_STEP.get() is not None:
+        if live is None or CURRENT_STEP.get() is not None:
             return []
-        if not live.dispatcher.wait_for(live.rested, timeout):
+        now = live.clock.monotonic()
+        if timeout is not None and deadline is None:
+            deadline = now + timeout
+        if not live.dispatcher.wait_for(live.rested, None if deadline is None else max(0.0, deadline - now)):
             return control.interrupt_async_steps(live)
-        # A letter that was requeued meanwhile has reopened it.
+        if is_pausing or job_state.live is live:
+            return []
+        # A letter that was requeued before it was asked to pause has reopened it.
 
 
 def request_pause(job_state: JobState, reason: str, checkpoint: Any) -> bool:

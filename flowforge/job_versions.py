@@ -21,6 +21,7 @@ from flowforge.job_errors import FlowChangedError, JobFinishedError, JobForkedEr
 from flowforge.job_migration import JobMigration
 from flowforge.job_status import JobStatus
 from flowforge.records import JobReplaced
+from flowforge.step_context import call_with_lock
 
 if TYPE_CHECKING:
     from actors.clock import Clock
@@ -84,7 +85,7 @@ def _migrated(base: bytes, plan: FlowPlan, bases: Bases, clock: Clock) -> tuple[
         hook = plan.migrations.get(version)
         if hook is not None:
             try:
-                hook(JobMigration(data, view, version, clock.now()))
+                call_with_lock(hook, JobMigration(data, view, version, clock.now()))
             except Exception as err:
                 raise MigrationFailedError(data.job_id, plan.flow_id, version, err) from err
     # A routine that a hook has only looked at begins with its initial state.

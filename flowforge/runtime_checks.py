@@ -17,7 +17,7 @@ from flowforge.job_errors import RuntimeOptionError, WaitInStepError
 from flowforge.names import check_name
 from flowforge.option_checks import is_amount, is_positive
 from flowforge.options import RuntimeOptions
-from flowforge.step_context import CURRENT_STEP
+from flowforge.step_context import CURRENT_STEP, MAY_WAIT
 
 if TYPE_CHECKING:
     from actors.pooled_dispatcher import PooledDispatcher
@@ -175,6 +175,6 @@ def note_failure(runtime: weakref.ref[Any]) -> None:
 
 
 def check_outside_a_step(what: str) -> None:
-    """Raise WaitInStepError inside a handler."""
-    if CURRENT_STEP.get() is not None:
+    """Raise WaitInStepError inside a handler, and in functions of the user's that are called with a job's lock held."""
+    if CURRENT_STEP.get() is not None or not MAY_WAIT.get():
         raise WaitInStepError(what)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from flowforge._engine.shared import SharedBuffer
 from flowforge._engine.step import Step
 from flowforge.at_rest import commit_shared, wait_until_safe
-from flowforge.step_context import CURRENT_STEP, MAY_WAIT
+from flowforge.step_context import CURRENT_STEP, call_with_lock
 
 if TYPE_CHECKING:
     from flowforge.job_state import JobState
 
 __all__ = ["SharedData", "SharedLog"]
-
-T = TypeVar("T")
 
 
 def _own_step(job_state: JobState) -> Step | None:
@@ -34,12 +31,6 @@ def _commit_with_its_step(commit: Callable[[], None]) -> None:
         step.do_after_commit(commit)
     else:
         commit()
-
-
-def _with_lock(call: Callable[[], T]) -> T:
-    """Call what may call functions of the user's while a job's lock is held; in a context of its own."""
-    MAY_WAIT.set(False)
-    return call()
 
 
 class SharedData(MutableMapping[str, Any]):
@@ -103,12 +94,12 @@ class SharedData(MutableMapping[str, Any]):
             return
         with self._job_state.control_lock:
             buffer = self._job_state.shared_buffer()
-            copy_context().run(_with_lock, partial(use, buffer))
+            call_with_lock(use, buffer)
 
             def commit() -> None:
                 with self._job_state.control_lock:
                     # Apart from what is whole: Ctrl-C ends a function of the user's that does not.
-                    changes = copy_context().run(_with_lock, buffer.changes)
+                    changes = call_with_lock(buffer.changes)
                     commit_shared(self._job_state, changes, ())
 
             _commit_with_its_step(commit)

@@ -2,9 +2,13 @@
 
 import contextvars
 import random
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, ParamSpec, Protocol, TypeVar
 
-__all__ = ["CURRENT_STEP", "MAY_WAIT", "StepContext"]
+__all__ = ["CURRENT_STEP", "MAY_WAIT", "StepContext", "call_with_lock"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class StepContext(Protocol):
@@ -72,8 +76,16 @@ class StepContext(Protocol):
 
 CURRENT_STEP: contextvars.ContextVar[StepContext | None] = contextvars.ContextVar("flowforge_step", default=None)
 
-MAY_WAIT: contextvars.ContextVar[bool | None] = contextvars.ContextVar("flowforge_may_wait", default=None)
-"""Whether a command may wait for the disk here; None where that depends on whether this is a turn.
+MAY_WAIT: contextvars.ContextVar[bool] = contextvars.ContextVar("flowforge_may_wait", default=True)
+"""Whether a command may wait for the disk here: not where a job's lock is held, which the store's writer may need."""
 
-In turns user's functions are called with a job's lock held, which the store's writer may need before it writes on.
-"""
+
+def call_with_lock(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of the user's with a job's lock held: what it asks of jobs is done, but not waited for."""
+
+    def unwaiting() -> T:
+        MAY_WAIT.set(False)
+        return call(*args, **kwargs)
+
+    # In a context of its own: whoever is interrupted has nothing to put back.
+    return contextvars.copy_context().run(unwaiting)

@@ -17,6 +17,7 @@ from flowforge._engine.failures import fail_step, wait_for_retry
 from flowforge._engine.routine_actor import RoutineActor, with_counts
 from flowforge._engine.worker import Worker
 from flowforge.records import MessageMerged
+from flowforge.step_context import call_with_lock
 from flowforge.structs import replace
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Crew(RoutineActor):
         """Replace the payload by what it makes with all that came before, as a commit of its own."""
         self.tracked.begin()
         self.has_begun = True
-        payload = self.merged(work)
+        payload = call_with_lock(self.merged, work)
         state = self.tracked.commit()
         self.has_begun = False
         payload = self.job.codec.copy(payload, f"{self.plan.id}.{work.slot}")

@@ -9,7 +9,6 @@ from flowforge._engine.logs import about, logger
 from flowforge._engine.orders import ActorBroke, Renew, Restart, StopDown
 from flowforge._engine.rest import note_stopped
 from flowforge.error_texts import error_info
-from flowforge.step_context import MAY_WAIT
 
 if TYPE_CHECKING:
     from flowforge._engine.worker import Worker
@@ -33,7 +32,6 @@ def run_hook(worker: Worker, order: object) -> bool:
             _hook_done(worker, None, is_stop=is_stop)
             return False
         context = worker.job.context.copy()
-        context.run(MAY_WAIT.set, True)  # noqa: FBT003 - a value
         result = context.run(worker.instance.on_stop if is_stop else worker.instance.on_start)
         if isinstance(result, Coroutine):
             worker.job.dispatcher.run_async(

@@ -41,6 +41,7 @@ from flowforge.records import (
     SharedChange,
     StepCommitted,
 )
+from flowforge.step_context import call_with_lock
 
 if TYPE_CHECKING:
     import contextvars
@@ -212,7 +213,7 @@ class Job:
 
         NoCursorError, if the log is durable, for a yield that the handler could not be called again after.
         """
-        shared = () if step.shared is None else step.shared.changes()
+        shared = () if step.shared is None else call_with_lock(step.shared.changes)
         state = worker.tracked.commit()
         if self.is_durable and not step.is_final and step.emissions and not state:
             worker.has_begun = False

@@ -13,6 +13,7 @@ from flowforge._engine.waiting import SlotsWaiting
 from flowforge._engine.work import Work, ignore
 from flowforge._engine.worker import Worker
 from flowforge.activation_policies import check_activation, immediate_policy
+from flowforge.step_context import call_with_lock
 from flowforge.structs import replace
 
 if TYPE_CHECKING:
@@ -122,10 +123,10 @@ class RoutineActor(Worker):
         if not any(waiting.counts.values()):
             return None
         try:
-            activation = self.policy.decide(waiting)
+            activation = call_with_lock(self.policy.decide, waiting)
             if activation is not None:
                 return self._activated(activation, waiting)
-            self._plan_check(self.policy.next_check(waiting))
+            self._plan_check(call_with_lock(self.policy.next_check, waiting))
         except Exception as error:  # noqa: BLE001 - a policy is the user's code, and its errors are answered like a step's
             self._fail_to_decide(waiting, error)
         return None
@@ -175,7 +176,7 @@ class RoutineActor(Worker):
         """Release what its policy gives for a remainder; what it leaves becomes dead letters."""
         waiting = SlotsWaiting(self)
         try:
-            activation = self.policy.drain(waiting) if self.instance.logic is not None else None
+            activation = call_with_lock(self.policy.drain, waiting) if self.instance.logic is not None else None
             if activation is not None:
                 self.work = self._activated(activation, waiting)
                 return

@@ -24,6 +24,7 @@ from flowforge._engine.rest import announce_rest
 from flowforge.error_handler import Decision, ErrorHandler, ErrorStrategy
 from flowforge.error_texts import error_info
 from flowforge.job_errors import NoCursorError
+from flowforge.step_context import call_with_lock
 
 if TYPE_CHECKING:
     from actors.dispatcher import TurnLimits
@@ -97,7 +98,7 @@ class JobSupervisor(JobActor):
 
     def decide(self, routine: int, error: BaseException, failures: int, draw: float = 0.0) -> Decision:
         """The answer to an error; pure but for `draw`, from 0 to 1, which jitter uses."""
-        return self.handler_of(routine).decide(error, failures, draw)
+        return call_with_lock(self.handler_of(routine).decide, error, failures, draw)
 
     def _try_to_answer(self, report: ErrorReported | ActorBroke) -> None:
         try:

@@ -81,8 +81,9 @@ class Folder:
             except (StoreFullError, StoreInUseError):
                 # Whoever next moves the log into chunks, when there is space, has it look again.
                 continue
-            except FlowForgeError:
-                # The writer has failed, or will with the same error, and says so.
+            except FlowForgeError as error:
+                # The writer has failed, or will with the same error.
+                logger.warning("Long jobs are shortened no more until their store is opened again: %s", error)
                 return
 
     def _folded(self, stored: Stored, history: History) -> bytes | None:

@@ -322,14 +322,18 @@ class SqliteStore:
             if self.failure is not None:
                 raise self.failure
             while (job := self._tables.long_jobs.next(is_busy=not self._queue.is_quiet)) is not None:
-                with kept_if_damaged(job, self._tables.long_jobs.keep):
+                with kept_if_damaged(job, self._tables.long_jobs.keep), translated(self._file.path):
                     if (stored := self._tables.long_part(job)) is not None:
                         return stored, self._histories.of(stored, is_bare=True)
                     self._tables.long_jobs.forget(job)
             return None
 
     def _shorten(self, stored: Stored, base: bytes | None) -> None:
-        with self._tidied() as tables, kept_if_damaged(stored.row.job, tables.long_jobs.keep):
+        with (
+            self._tidied() as tables,
+            kept_if_damaged(stored.row.job, tables.long_jobs.keep),
+            translated(self._file.path),
+        ):
             if base is None:
                 tables.long_jobs.keep(stored.row.job)
             else:

@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.threads import DaemonThread
@@ -19,6 +20,7 @@ from flowforge.errors import FlowForgeError
 from flowforge.stores.frames import pack
 from flowforge.stores.sqlite_file import error_from, may_pass
 from flowforge.stores.store_errors import StoreFailedError, StoreFencedError
+from flowforge.stores.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,8 +100,14 @@ class SqliteWriter:
                 self._queue.wake_writer()
 
     def join(self) -> None:
-        """Return when it has ended, as it does once the queue is closed, or has failed."""
+        """Return when all is written, as it is soon once the queue is closed, or has failed."""
         self._thread.join()
+        # Somebody who writes for himself may have taken the last of it, or left it for the thread that has ended.
+        uninterrupted(partial(self._guarded, self._write_what_is_left))
+
+    def _write_what_is_left(self) -> None:
+        if self._queue.failure is None:
+            self._write_what_waits()
 
     def _run(self) -> None:
         self._guarded(self._write_all)
