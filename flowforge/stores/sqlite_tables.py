@@ -22,7 +22,7 @@ from flowforge.stores.store_errors import StoreDamagedError, StoreFailedError
 from flowforge.structs import MsgpackDecoder, MsgpackEncoder, MsgspecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from flowforge.stores.byte_layers import Layers
     from flowforge.stores.long_jobs import LongJobs
@@ -251,16 +251,16 @@ class SqliteTables:
 
         What stands in the common log is left out.
         """
-        return self._in_chunks(job, self.long_jobs.is_enough)
+        return self._in_chunks(job, is_part=True)
 
-    def _in_chunks(self, job: str, is_enough: Callable[[JobRow, JobRow], bool] | None = None) -> Stored | None:
+    def _in_chunks(self, job: str, *, is_part: bool = False) -> Stored | None:
         rows = self._rows_of([job])
         if not rows:
             return None
         row, base = rows[0], None
-        part = chunks = self._chunks_of(row)
-        if is_enough is not None:
-            part = list(_as_many_as_needed(row, chunks, is_enough))
+        part = self._chunks_of(row)
+        if is_part:
+            part = self._as_many_as_needed(row, part)
         records: list[bytes] = []
         for chunk, data in zip(part, self._data_of(job, part), strict=True):
             if chunk.is_base:
@@ -279,6 +279,18 @@ class SqliteTables:
             if sum(counts) == row.records and len(chunks) - len(counts) == (row.base > 0) and chunks:
                 return chunks
         raise self._damage(f"records of the job {row.job!r} are not what was written")
+
+    def _as_many_as_needed(self, row: JobRow, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """The base of a job, and as many of its first chunks as are enough for the next one."""
+        part: list[Chunk] = []
+        size = records = 0
+        for chunk in chunks:
+            if not chunk.is_base:
+                if self.long_jobs.is_enough(row._replace(size=size, records=records), row):
+                    break
+                size, records = size + chunk.size, records + chunk.records
+            part.append(chunk)
+        return part
 
     def _data_of(self, job: str, chunks: Sequence[Chunk]) -> Iterator[bytes]:
         """What these chunks of a job, which follow one another, hold."""
@@ -385,16 +397,3 @@ class SqliteTables:
 
     def _damage(self, problem: str) -> StoreDamagedError:
         return StoreDamagedError(str(self._file.path), problem)
-
-
-def _as_many_as_needed(
-    row: JobRow, chunks: Iterable[Chunk], is_enough: Callable[[JobRow, JobRow], bool]
-) -> Iterator[Chunk]:
-    """The first of a job's chunks, as many as are enough together."""
-    size = records = 0
-    for chunk in chunks:
-        if not chunk.is_base:
-            if is_enough(row._replace(size=size, records=records), row):
-                return
-            size, records = size + chunk.size, records + chunk.records
-        yield chunk

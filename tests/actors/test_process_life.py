@@ -16,9 +16,10 @@ from actors.process_life import run_at_exit
 DEADLINE = 30.0
 
 PREAMBLE = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading
 from actors.dispatcher import Group
 from actors.pooled_dispatcher import PooledDispatcher
+from actors.process_life import run_at_exit
 
 # A shell that starts the tests in the background has it ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,6 +39,12 @@ def in_a_turn(call):
         call()
     dispatcher.submit(Caller(turn))
     entered.wait()
+
+def in_a_turn_beyond_the_end(call):
+    # What is registered last goes first: the turn ends when the end has begun, and not before.
+    ending = threading.Event()
+    in_a_turn(lambda: (ending.wait(), call()))
+    run_at_exit(ending.set)
 
 dispatcher = PooledDispatcher(4)
 """
@@ -71,7 +78,7 @@ def run(script: str, environment: dict[str, str]) -> tuple[int, str, str]:
 )
 def test_a_running_turn_ends_before_the_process_does(environment: dict[str, str], ending: str, code: int) -> None:
     script = f"""
-        in_a_turn(lambda: (time.sleep(0.2), say("turn ended")))
+        in_a_turn_beyond_the_end(lambda: say("turn ended"))
         {ending}
     """
 
@@ -158,7 +165,7 @@ def test_a_multiprocessing_child_drains_its_own_dispatcher(environment: dict[str
     script = """
         import multiprocessing
         def work():
-            in_a_turn(lambda: (time.sleep(0.2), say("turn ended")))
+            in_a_turn_beyond_the_end(lambda: say("turn ended"))
         child = multiprocessing.get_context("fork").Process(target=work)
         child.start()
         child.join()
@@ -173,8 +180,9 @@ def test_a_dispatcher_first_used_after_the_main_thread_is_drained(
     script = """
         def late():
             threading.main_thread().join()
+            me = threading.current_thread()
             try:
-                in_a_turn(lambda: (time.sleep(0.2), say("turn ended")))
+                in_a_turn(lambda: (me.join(), say("turn ended")))
             except RuntimeError:
                 # From Python 3.12 on, no thread can be started that late.
                 say("turn ended")

@@ -17,13 +17,15 @@ T = TypeVar("T")
 _OURS = tuple(str(Path(str(package.__file__)).parent) for package in (actors, flowforge))
 
 
-def is_interrupted(at: int, operation: Callable[[], object]) -> bool:
-    """Have Ctrl-C come at the call or return of that number in our code; False if there are fewer."""
+def is_interrupted(
+    at: int, operation: Callable[[], object], where: Callable[[FrameType], bool] = lambda frame: True
+) -> bool:
+    """Have Ctrl-C come at the call or return of that number in our code, `where` it is so; False if there are fewer."""
     seen = 0
 
     def look(frame: FrameType, event: str, _: object) -> None:
         nonlocal seen
-        if event in {"call", "c_return"} and frame.f_code.co_filename.startswith(_OURS):
+        if event in {"call", "c_return"} and frame.f_code.co_filename.startswith(_OURS) and where(frame):
             seen += 1
             if seen == at:
                 sys.setprofile(None)

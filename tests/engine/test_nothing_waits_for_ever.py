@@ -1,26 +1,26 @@
 """Nobody waits with a lock of a job held, and nothing half begun is waited for."""
 
 import itertools
-import os
 import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from flowforge.activation_policies import Activation, Waiting, custom_policy, immediate_policy
-from flowforge.durable_jobs import DurableJobs
 from flowforge.error_handler import ErrorHandler, ErrorStrategy
 from flowforge.flow import Flow
 from flowforge.routine import Routine
 from flowforge.runtime import Runtime
 from flowforge.stores.codec import Codec
 from flowforge.stores.sqlite import SqliteStore
-from tests.engine.jobs import found
+from tests.engine.interrupts import is_interrupted
+from tests.engine.jobs import found, picky
 from tests.engine.machine import Machine
 
 Chain = Callable[..., Flow]
@@ -88,24 +88,8 @@ def test_nobody_waits_for_the_disk_with_the_lock_of_a_job_held(chain: Chain, wri
 
 
 def test_a_job_that_is_being_reopened_goes_on_after_a_shutdown_as_after_a_crash(machine: Machine) -> None:
-    class Picky(Routine):
-        def __init__(self) -> None:
-            super().__init__()
-            self.define_slot("input", handler=self.handle)
-            self.define_event("out", ["n"])
-
-        def handle(self, n: int) -> None:
-            if n not in accepted:
-                raise ValueError(n)
-            self.emit("out", n=n)
-
-        def on_stop(self) -> None:
-            """So that its end takes a turn."""
-
     accepted: set[int] = set()
-    flow = Flow("flow")
-    flow.add_routine(Picky(), "a")
-    flow.set_error_handler(SKIP)
+    flow = picky(accepted)
     job = machine.boot(flow).exec(flow, entry_params={"n": 1}, job_id="job")
     machine.run(lets_time_pass=False, until=lambda: job.live is not None and job.live.is_over)
     accepted.add(1)
@@ -146,6 +130,19 @@ def test_ctrl_c_ends_a_hook_that_a_requeue_waits_for(chain: Chain, tmp_path: Pat
     assert not is_whole
 
 
+def is_taken(frame: FrameType | None) -> bool:
+    """Whether a runtime takes its store, but for the making of a thread, which is another story."""
+    names = []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return "take_store" in names and "fold_with" not in names
+
+
+def opened_and_shut_down(store: SqliteStore, flow: Flow) -> None:
+    Runtime(2, store=store, flows=[flow]).shutdown()
+
+
 def test_an_interrupted_start_leaves_a_store_that_can_be_closed(chain: Chain, tmp_path: Path) -> None:
     flow = chain(lambda self, n: None)
     path = tmp_path / "jobs.db"
@@ -160,36 +157,13 @@ def test_an_interrupted_start_leaves_a_store_that_can_be_closed(chain: Chain, tm
         copy = tmp_path / f"copy{at}.db"
         shutil.copy(path, copy)
         store = SqliteStore(copy, Codec(), fold_records=5)
-        seen = 0
-
-        def look(frame: Any, event: str, _: object, at: int = at) -> None:
-            nonlocal seen
-            names, name = [], frame
-            while name is not None:
-                names.append(name.f_code)
-                name = name.f_back
-            ours = f"{os.sep}flowforge{os.sep}" in frame.f_code.co_filename
-            # Not while the thread is being made, which is another story.
-            is_new = any(code.co_name == "fold_with" for code in names)
-            if event in {"call", "c_return"} and ours and not is_new and DurableJobs.take_store.__code__ in names:
-                seen += 1
-                if seen == at:
-                    sys.setprofile(None)
-                    signal.raise_signal(signal.SIGINT)
-
-        sys.setprofile(look)
-        try:
-            Runtime(2, store=store, flows=[flow]).shutdown()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.setprofile(None)
+        has_come = is_interrupted(at, partial(opened_and_shut_down, store, flow), where=is_taken)
         closing = threading.Thread(target=store.close, daemon=True)
         closing.start()
         closing.join(30)
         if closing.is_alive():
             hung.append(at)
-        if seen < at:
+        if not has_come:
             break
 
     assert hung == []
